@@ -1,0 +1,3 @@
+//! The `mekiki` program.
+
+fn main() {}
