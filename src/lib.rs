@@ -2,7 +2,10 @@
 //!
 //! One crate, one room per module; `ARCHITECTURE.md` is the floor plan.
 
+pub mod config;
+pub mod conversation;
 pub mod domain;
+pub mod export;
 pub mod imaging;
 pub mod import;
 pub mod store;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
 
-use super::{FieldId, Schema, Value, ValueError};
+use super::{Field, FieldId, Schema, Value, ValueError};
 
 /// Values by field. Each is allowed by the schema through which it came in; fields may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -39,6 +39,13 @@ impl Label {
             }),
             None => Err(unknown_field(schema, field.as_str())),
         }
+    }
+
+    /// A label of values that were read by their own fields. Later values of a field replace earlier ones; a value that
+    /// its field does not allow is left out.
+    pub fn from_values<'a>(values: impl IntoIterator<Item = (&'a Field, Value)>) -> Self {
+        let allowed = values.into_iter().filter(|(field, value)| field.allows(value));
+        Self { values: allowed.map(|(field, value)| (field.id.clone(), value)).collect() }
     }
 
     /// Takes a field's value away.
