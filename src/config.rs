@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use edit::{add_pool_image, remove_pool_image};
+pub use edit::{add_pool_images, remove_pool_image};
 pub use template::{Language, Template};
 
 use crate::conversation::{Recipe, SamplingPlan};

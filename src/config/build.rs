@@ -107,7 +107,11 @@ fn schema(raw: &RawProject, problems: &mut Problems) -> Option<Schema> {
     if problems.found.len() > before {
         return None;
     }
-    let rules: Vec<Rule> = raw.rules.iter().enumerate().map(|(index, raw_rule)| rule(raw_rule, index, &fields, problems)).collect();
+    let mut rules: Vec<Rule> = raw.rules.iter().enumerate().map(|(index, raw_rule)| rule(raw_rule, index, &fields, problems)).collect();
+    if problems.found.len() > before {
+        // What is wrong with the rules is said; the fields are still checked.
+        rules.clear();
+    }
     let named = raw.project.image_type_field.as_deref();
     let usual = fields.iter().find(|field| field.id.as_str() == "image_type").map(|field| field.id.as_str());
     let image_type_field = named.or(usual).and_then(|id| match FieldId::new(id) {
@@ -117,11 +121,8 @@ fn schema(raw: &RawProject, problems: &mut Problems) -> Option<Schema> {
             None
         }
     });
-    if problems.found.len() > before {
-        return None;
-    }
     match Schema::new(fields, rules, raw.project.image_types.clone(), image_type_field) {
-        Ok(schema) => Some(schema),
+        Ok(schema) => (problems.found.len() == before).then_some(schema),
         Err(found) => {
             for problem in found {
                 let path = match problem.place {

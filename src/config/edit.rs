@@ -8,37 +8,49 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 use super::{ConfigError, FILE_NAME, parse};
 use crate::conversation::{PoolImage, Purpose};
 
-/// Adds images to a pool, each at most once; images already there get the new address, sample and group.
+/// Adds images to the pools; of those already there, type, address, sample and group are replaced.
 ///
-/// `address` writes an exemplar's address as the project's grid does.
-pub fn add_pool_image(dir: &Path, image: &PoolImage, address: Option<&str>) -> Result<(), ConfigError> {
-    change(dir, |document| {
-        remove(document, image.purpose, image.image.as_str());
+/// Beside each image stands its address as the project's grid writes it.
+pub fn add_pool_images(dir: &Path, images: &[(PoolImage, Option<String>)]) -> Result<(), ConfigError> {
+    change(dir, |document| images.iter().for_each(|(image, address)| add(document, image, address.as_deref())))
+}
+
+fn add(document: &mut DocumentMut, image: &PoolImage, address: Option<&str>) {
+    // A remark at the file's end stays where it was, before what is added.
+    let remark = document.trailing().as_str().unwrap_or_default().to_owned();
+    let Some(rows) = rows_mut(document, image.purpose) else { return };
+    let known = rows.iter().position(|row| row.get("image").and_then(Item::as_str) == Some(image.image.as_str()));
+    if known.is_none() {
         let mut row = Table::new();
-        row["image_type"] = value(&image.image_type);
-        row["image"] = value(image.image.as_str());
-        let optional = [("address", address), ("sample", image.sample.as_ref().map(AsRef::as_ref)), ("group", image.group.as_deref())];
-        for (key, text) in optional.into_iter().filter_map(|(key, text)| Some((key, text?))) {
-            row[key] = value(text);
+        row.decor_mut().set_prefix(format!("{remark}\n"));
+        rows.push(row);
+    }
+    let Some(row) = rows.get_mut(known.unwrap_or(rows.len() - 1)) else { return };
+    row["image_type"] = value(&image.image_type);
+    row["image"] = value(image.image.as_str());
+    let optional = [("address", address), ("sample", image.sample.as_ref().map(AsRef::as_ref)), ("group", image.group.as_deref())];
+    for (key, text) in optional {
+        match text {
+            Some(text) => row[key] = value(text),
+            None => drop(row.remove(key)),
         }
-        if let Some(rows) = rows_mut(document, image.purpose) {
-            rows.push(row);
-        }
-    })
+    }
+    if known.is_none() {
+        document.set_trailing("");
+    }
 }
 
 /// Takes an image out of a pool; whether it was there.
 pub fn remove_pool_image(dir: &Path, purpose: Purpose, image: &str) -> Result<bool, ConfigError> {
     let mut found = false;
-    change(dir, |document| found = remove(document, purpose, image))?;
+    change(dir, |document| {
+        if let Some(rows) = rows_mut(document, purpose) {
+            let before = rows.len();
+            rows.retain(|row| row.get("image").and_then(Item::as_str) != Some(image));
+            found = rows.len() < before;
+        }
+    })?;
     Ok(found)
-}
-
-fn remove(document: &mut DocumentMut, purpose: Purpose, image: &str) -> bool {
-    let Some(rows) = rows_mut(document, purpose) else { return false };
-    let before = rows.len();
-    rows.retain(|row| row.get("image").and_then(Item::as_str) != Some(image));
-    rows.len() < before
 }
 
 /// The `[[pools.PURPOSE]]` tables, made where they are missing; inline arrays become tables.
@@ -96,8 +108,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = Template::Pins.text("pins", Language::En);
         std::fs::write(dir.path().join(FILE_NAME), &text).unwrap();
-        add_pool_image(dir.path(), &exemplar("pools/星.png"), Some("U3")).unwrap();
-        add_pool_image(dir.path(), &exemplar("pools/星.png"), Some("U3")).unwrap();
+        add_pool_images(dir.path(), &[(exemplar("pools/星.png"), Some("U3".into()))]).unwrap();
+        add_pool_images(dir.path(), &[(exemplar("pools/星.png"), Some("U3".into()))]).unwrap();
         let project = load(dir.path()).unwrap();
         assert_eq!(project.recipe.pool.images, [exemplar("pools/星.png")]);
         let changed = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
@@ -112,7 +124,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE_NAME), Template::Pins.text("pins", Language::En)).unwrap();
         let before = std::fs::read(dir.path().join(FILE_NAME)).unwrap();
-        assert!(add_pool_image(dir.path(), &exemplar("pools/a.png"), Some("X3")).is_err());
+        assert!(add_pool_images(dir.path(), &[(exemplar("pools/a.png"), Some("X3".into()))]).is_err());
         assert_eq!(std::fs::read(dir.path().join(FILE_NAME)).unwrap(), before);
     }
 }

@@ -54,6 +54,16 @@ impl<'a> Node<'a> {
         array.and_then(|array| array.get(index)).map(Self::Value)
     }
 
+    /// Whether the offset lies in it or in something inside: an array of tables has no span of its own, and a table's
+    /// span is its header.
+    fn holds(self, offset: usize) -> bool {
+        self.span().is_some_and(|span| span.contains(&offset))
+            || self
+                .table()
+                .is_some_and(|table| table.iter().any(|(name, item)| at_key(table, name, offset) || Node::Item(item).holds(offset)))
+            || (0..self.elements()).any(|index| self.element(index).is_some_and(|inner| inner.holds(offset)))
+    }
+
     fn elements(self) -> usize {
         match self {
             Self::Item(Item::ArrayOfTables(tables)) => tables.len(),
@@ -90,42 +100,31 @@ impl Places {
         (span.map_or(1, |span| line_at(self.document.raw(), span.start)), write_path(path))
     }
 
-    /// The key whose value holds the byte offset.
+    /// The key that stands at the byte offset, or whose value does.
     pub(super) fn key_at(&self, offset: usize) -> String {
         let mut node = Node::Item(self.document.as_item());
-        let mut key = String::new();
+        let mut path = String::new();
         loop {
-            let holds = |node: Node<'_>| node.span().is_some_and(|span| span.contains(&offset));
-            let in_table = node
+            if let Some((name, item)) = node
                 .table()
-                .and_then(|table| table.iter().find(|(_, item)| holds(Node::Item(item)) || any_holds(Node::Item(item), offset)));
-            if let Some((name, item)) = in_table {
-                if !key.is_empty() {
-                    key.push('.');
-                }
-                key.push_str(name);
-                node = Node::Item(item);
-                continue;
-            }
-            match (0..node.elements())
-                .find_map(|index| Some((index, node.element(index).filter(|inner| holds(*inner) || any_holds(*inner, offset))?)))
+                .and_then(|table| table.iter().find(|(name, item)| at_key(table, name, offset) || Node::Item(item).holds(offset)))
             {
-                Some((index, inner)) => {
-                    // Writing to a String cannot fail.
-                    let _ = write!(key, "[{index}]");
-                    node = inner;
-                }
-                None => return key,
+                path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                node = Node::Item(item);
+            } else if let Some((index, inner)) =
+                (0..node.elements()).find_map(|index| Some((index, node.element(index).filter(|inner| inner.holds(offset))?)))
+            {
+                path = format!("{path}[{index}]");
+                node = inner;
+            } else {
+                return path;
             }
         }
     }
 }
 
-/// Whether something inside holds the offset: an array of tables has no span of its own.
-fn any_holds(node: Node<'_>, offset: usize) -> bool {
-    let inside = |node: Node<'_>| node.span().is_some_and(|span| span.contains(&offset)) || any_holds(node, offset);
-    node.table().is_some_and(|table| table.iter().any(|(_, item)| inside(Node::Item(item))))
-        || (0..node.elements()).any(|index| node.element(index).is_some_and(inside))
+fn at_key(table: &dyn TableLike, name: &str, offset: usize) -> bool {
+    table.get_key_value(name).and_then(|(key, _)| key.span()).is_some_and(|span| span.contains(&offset))
 }
 
 /// The line of a byte offset, from 1.
