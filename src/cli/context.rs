@@ -1,0 +1,61 @@
+//! What every command needs: where the project is, who acts, how to print.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{Failure, Output};
+use crate::config::{self, Project};
+use crate::domain::ReviewerName;
+use crate::store::{Store, Who};
+
+/// The options that stand before or behind every command.
+#[derive(Debug)]
+pub(super) struct Context {
+    dir: PathBuf,
+    reviewer: Option<String>,
+    /// How to print.
+    pub(super) out: Output,
+}
+
+impl Context {
+    pub(super) fn new(dir: Option<PathBuf>, reviewer: Option<String>, json: bool) -> Self {
+        Self { dir: dir.unwrap_or_else(|| PathBuf::from(".")), reviewer, out: Output::new(json) }
+    }
+
+    /// A path that the user typed, made absolute; `-C` names the project and does not move it.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    }
+
+    /// The project's folder as given.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The project that `-C` names, or that of the current folder.
+    pub(super) fn project(&self) -> Result<Project, Failure> {
+        Ok(config::load(&self.dir)?)
+    }
+
+    /// The project and its store.
+    pub(super) fn open(&self) -> Result<(Project, Store), Failure> {
+        let project = self.project()?;
+        let store = Store::open(&project.dir, project.schema())?;
+        Ok((project, store))
+    }
+
+    /// Who acts: `--reviewer`, else the login name.
+    pub(super) fn who(&self) -> Result<Who, Failure> {
+        let name = self.reviewer.clone().unwrap_or_else(login_name);
+        let reviewer = ReviewerName::new(name).map_err(|error| Failure::usage(format_args!("--reviewer: {error}")))?;
+        Ok(Who { reviewer, uid: rustix::process::getuid().as_raw(), user: login_name(), host: host_name() })
+    }
+}
+
+fn login_name() -> String {
+    let named = |variable| std::env::var(variable).ok().filter(|name| !name.trim().is_empty());
+    named("LOGNAME").or_else(|| named("USER")).unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
