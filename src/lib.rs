@@ -2,6 +2,8 @@
 //!
 //! One crate, one room per module; `ARCHITECTURE.md` is the floor plan.
 
+pub mod boards;
+pub mod cli;
 pub mod config;
 pub mod conversation;
 pub mod domain;

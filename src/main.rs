@@ -1,3 +1,7 @@
 //! The `mekiki` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mekiki::cli::main()
+}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::{Failure, Output};
+use super::plan;
 use crate::config::{self, Project};
 use crate::domain::ReviewerName;
 use crate::store::{Store, Who};
@@ -21,16 +22,6 @@ impl Context {
         Self { dir: dir.unwrap_or_else(|| PathBuf::from(".")), reviewer, out: Output::new(json) }
     }
 
-    /// A path that the user typed, made absolute; `-C` names the project and does not move it.
-    pub(super) fn path(&self, path: &Path) -> PathBuf {
-        std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-    }
-
-    /// The project's folder as given.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The project that `-C` names, or that of the current folder.
     pub(super) fn project(&self) -> Result<Project, Failure> {
         Ok(config::load(&self.dir)?)
@@ -39,7 +30,8 @@ impl Context {
     /// The project and its store.
     pub(super) fn open(&self) -> Result<(Project, Store), Failure> {
         let project = self.project()?;
-        let store = Store::open(&project.dir, project.schema())?;
+        let mut store = Store::open(&project.dir, project.schema())?;
+        store.set_plan(plan::of(&project))?;
         Ok((project, store))
     }
 
@@ -49,6 +41,11 @@ impl Context {
         let reviewer = ReviewerName::new(name).map_err(|error| Failure::usage(format_args!("--reviewer: {error}")))?;
         Ok(Who { reviewer, uid: rustix::process::getuid().as_raw(), user: login_name(), host: host_name() })
     }
+}
+
+/// A path that the user typed, made absolute; `-C` names the project and does not move it.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn login_name() -> String {

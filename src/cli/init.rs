@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, absolute};
 use super::output::{Failure, Outcome};
 use crate::config::{self, FILE_NAME};
 use crate::store::Store;
@@ -45,7 +45,7 @@ enum LanguageName {
 }
 
 pub(super) fn run(context: &Context, args: &InitArgs) -> Result<Outcome, Failure> {
-    let dir = context.path(&args.dir);
+    let dir = absolute(&args.dir);
     make_empty(&dir)?;
     let name = args.name.clone().or_else(|| Some(dir.file_name()?.to_string_lossy().into_owned())).unwrap_or_else(|| "mekiki".to_owned());
     let template = match args.template {

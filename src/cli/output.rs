@@ -84,12 +84,6 @@ impl Output {
         Ok(())
     }
 
-    /// Text as it is, for scripts that are made to be read by another program.
-    pub(super) fn raw(self, bytes: &[u8]) {
-        // A reader that has gone away is no error of ours.
-        let _ = io::stdout().lock().write_all(bytes);
-    }
-
     /// Says why a command failed, on standard error, and as an object where JSON was asked for.
     pub(super) fn failure(self, failure: &Failure) {
         let message = failure.message();
@@ -137,6 +131,12 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Bytes as they are, for files that another program reads.
+pub(super) fn raw(bytes: &[u8]) {
+    // A reader that has gone away is no error of ours.
+    let _ = io::stdout().lock().write_all(bytes);
 }
 
 fn write_out(text: &str) {

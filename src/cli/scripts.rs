@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::context::Context;
-use super::output::{Failure, Outcome};
+use super::output::{Failure, Outcome, raw};
 
 /// Completions for a shell, on standard output.
 #[derive(Debug, Args)]
@@ -24,10 +24,10 @@ pub(super) struct ManArgs {
     out: Option<PathBuf>,
 }
 
-pub(super) fn completions(context: &Context, args: &CompletionsArgs) -> Outcome {
+pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::Cli::command(), "mekiki", &mut script);
-    context.out.raw(&script);
+    raw(&script);
     Outcome::Done
 }
 
@@ -40,7 +40,7 @@ pub(super) fn man(context: &Context, args: &ManArgs) -> Result<Outcome, Failure>
     } else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
-        context.out.raw(&page);
+        raw(&page);
     }
     Ok(Outcome::Done)
 }

@@ -1,0 +1,40 @@
+//! Boards per second: on one thread, and on all of them as training draws them.
+
+use divan::counter::ItemsCount;
+use mekiki::boards::{BoardMix, BoardSpec, BoardType, DefectMode, draw};
+use rayon::prelude::*;
+
+fn main() {
+    divan::main();
+}
+
+const BATCH: u64 = 64;
+
+fn spec(index: u64, width: u32) -> BoardSpec {
+    BoardSpec::random(7, index, &BoardMix { modes: &DefectMode::ALL, defective: 0.6, width })
+}
+
+#[divan::bench(args = [BoardType::CylnDst, BoardType::CylnRaw])]
+fn one_thread(bencher: divan::Bencher<'_, '_>, board_type: BoardType) {
+    let mut index = 0;
+    bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
+        index += 1;
+        draw(&BoardSpec { board_type, ..spec(index, 448) })
+    });
+}
+
+#[divan::bench]
+fn one_thread_896(bencher: divan::Bencher<'_, '_>) {
+    let mut index = 0;
+    bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
+        index += 1;
+        draw(&spec(index, 896))
+    });
+}
+
+#[divan::bench]
+fn all_threads(bencher: divan::Bencher<'_, '_>) {
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench(|| (0..BATCH).into_par_iter().map(|index| draw(&spec(index, 448)).image).collect::<Vec<_>>());
+}
