@@ -1,5 +1,7 @@
 //! How fast generic JSONL is read when images are not opened: `cargo bench --bench import`.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark ends where it fails, and prints what it found")]
+
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::Instant;

@@ -187,9 +187,11 @@ pub enum ImportError {
         /// What the schema has.
         got: String,
     },
-    /// A column mapping names something unknown.
-    #[error("column {name}: expected one of {known}")]
-    Column {
+    /// A column or image type that the options name is not known.
+    #[error("{what} {name}: expected one of {known}")]
+    Unknown {
+        /// `column` or `image type`.
+        what: &'static str,
         /// What was named.
         name: String,
         /// What is known, with commas between.

@@ -1,5 +1,7 @@
 //! Imports: every format, every kind of bad row, untrusted sources, and the real circuit boards.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made ends its test")]
+
 #[path = "import/support.rs"]
 mod support;
 

@@ -30,7 +30,7 @@ impl Columns {
         let known: Vec<&str> = ROLES.iter().map(|(role, _)| *role).chain([BOX]).chain(fields).collect();
         let mapping: BTreeMap<String, String> = pairs.into_iter().collect();
         match mapping.keys().find(|word| !known.contains(&word.as_str())) {
-            Some(word) => Err(ImportError::Column { name: word.clone(), known: known.join(", ") }),
+            Some(word) => Err(ImportError::Unknown { what: "column", name: word.clone(), known: known.join(", ") }),
             None => Ok(Self(mapping)),
         }
     }
@@ -52,7 +52,7 @@ impl Columns {
     /// Fails when a mapped column is not among those of a source with a header.
     pub(super) fn check(&self, header: &[&str]) -> Result<(), ImportError> {
         match self.0.values().find(|column| !header.contains(&column.as_str())) {
-            Some(column) => Err(ImportError::Column { name: column.clone(), known: header.join(", ") }),
+            Some(column) => Err(ImportError::Unknown { what: "column", name: column.clone(), known: header.join(", ") }),
             None => Ok(()),
         }
     }

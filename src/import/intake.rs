@@ -16,11 +16,13 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    #[expect(clippy::needless_pass_by_value, reason = "text, numbers and errors are given alike")]
     pub(super) fn new(field: &str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self { field: Some(field.to_owned()), expected: expected.into(), got: got.to_string() }
     }
 
     /// A row that cannot be read at all.
+    #[expect(clippy::needless_pass_by_value, reason = "text, numbers and errors are given alike")]
     pub(super) fn row(expected: impl Into<String>, got: impl ToString) -> Self {
         Self { field: None, expected: expected.into(), got: got.to_string() }
     }
@@ -101,12 +103,11 @@ impl<'a> Intake<'a> {
     pub(super) fn new(options: &'a Options<'a>, images: Images) -> Result<Self, ImportError> {
         let known = options.schema.image_types();
         let usual_type = match options.image_type {
-            Some(text) => Some(
-                options
-                    .schema
-                    .image_type_named(text)
-                    .ok_or_else(|| ImportError::Column { name: text.to_owned(), known: known.join(", ") })?,
-            ),
+            Some(text) => Some(options.schema.image_type_named(text).ok_or_else(|| ImportError::Unknown {
+                what: "image type",
+                name: text.to_owned(),
+                known: known.join(", "),
+            })?),
             None => (known.len() == 1).then(|| known[0].as_str()),
         };
         Ok(Self { options, images, usual_type })

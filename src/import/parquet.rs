@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use ::parquet::file::metadata::RowGroupMetaData;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -37,7 +38,7 @@ pub(super) fn read(run: &mut Run<'_>) -> Result<(), Halt> {
     let opened = guard(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string()));
     let builder = opened.map_err(|error| run.broken(EXPECTED, error))?;
     let metadata = builder.metadata().clone();
-    if metadata.row_groups().iter().flat_map(|group| group.columns()).any(|chunk| chunk.uncompressed_size() > MOST_CHUNK_BYTES) {
+    if metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).any(|chunk| chunk.uncompressed_size() > MOST_CHUNK_BYTES) {
         return Err(run.broken("columns of at most 4 GiB a row group", "more").into());
     }
     let schema = builder.schema().clone();
@@ -122,8 +123,7 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
     macro_rules! integer {
         ($($kind:ty),*) => {
             $(if let Some(numbers) = array.as_primitive_opt::<$kind>() {
-                let number = numbers.value(row);
-                return i64::try_from(number).map_or(Cell::Number(number as f64), Cell::Integer);
+                return Cell::Integer(i64::from(numbers.value(row)));
             })*
         };
     }
@@ -162,7 +162,14 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
     if let Some(numbers) = array.as_primitive_opt::<Float32Type>() {
         return Cell::Number(f64::from(numbers.value(row)));
     }
-    integer!(Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type);
+    if let Some(numbers) = array.as_primitive_opt::<Int64Type>() {
+        return Cell::Integer(numbers.value(row));
+    }
+    if let Some(numbers) = array.as_primitive_opt::<UInt64Type>() {
+        let number = numbers.value(row);
+        return i64::try_from(number).map_or(Cell::Number(number as f64), Cell::Integer);
+    }
+    integer!(Int8Type, Int16Type, Int32Type, UInt8Type, UInt16Type, UInt32Type);
     // Refused with this text where the column counts.
     Cell::Text(Cow::Owned(format!("a value of type {}", array.data_type())))
 }

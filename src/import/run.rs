@@ -103,6 +103,7 @@ impl<'a> Run<'a> {
         Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "texts and errors are given alike")]
     pub(super) fn broken(&self, expected: &'static str, got: impl ToString) -> ImportError {
         ImportError::Broken { file: self.opened.name.clone(), expected, got: got.to_string() }
     }

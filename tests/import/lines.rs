@@ -1,6 +1,8 @@
 //! JSONL and CSV: the original rows, generic columns, PaliGemma.
 
-use mekiki::import::{BboxStrError, Format, parse_bbox_str};
+use std::ops::ControlFlow;
+
+use mekiki::import::{BboxStrError, Format, Item, parse_bbox_str, read};
 
 use crate::support::{World, boards, pins, png};
 
@@ -236,7 +238,7 @@ fn options_hold() {
     assert_eq!((outcome.samples.len(), outcome.bad.len()), (0, 0));
     assert_eq!(outcome.error.unwrap(), "data/s.jsonl:1: query: expected an image file below data, got c.png");
     let outcome = world.read_with(&source, |options| options.image_type = Some("x"));
-    assert_eq!(outcome.error.unwrap(), "column x: expected one of crop");
+    assert_eq!(outcome.error.unwrap(), "image type x: expected one of crop");
     let outcome = world.read_with(&source, |options| options.unpack = &source);
     assert_eq!(outcome.error.unwrap(), "data/s.jsonl: expected a folder inside the project for unpacked images");
     let outcome = world.read_with(&source, |options| (options.format, options.images) = (Some(Format::Csv), Some(images.as_path())));
@@ -250,4 +252,26 @@ fn data_inside_the_project_belongs_to_it() {
     world.file("project/in/s.jsonl", b"{\"query\": \"a.png\"}");
     assert_eq!(world.read("project/in/s.jsonl").samples, ["a crop project:in/a.png a"]);
     assert_eq!(world.read("project/in").samples, ["a crop project:in/a.png a"]);
+}
+
+#[test]
+fn the_sink_may_end_it_and_progress_reaches_the_end() {
+    let world = World::new(boards());
+    let rows: Vec<String> = (0..10_000).map(|n| format!("{{\"query\": \"a.png\", \"id\": \"{n}\"}}")).collect();
+    let rows = rows.join("\n");
+    let source = world.file("data/s.jsonl", rows.as_bytes());
+    let options = world.options();
+    let (mut taken, seen) = (Vec::new(), std::cell::RefCell::new(Vec::new()));
+    let mut sink = |item| {
+        taken.push(item);
+        if taken.len() == 5000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    read(&source, &options, &mut sink, &|done, total| seen.borrow_mut().push((done, total))).unwrap();
+    assert_eq!(taken.len(), 5000);
+    read(&source, &options, &mut |_| ControlFlow::Continue(()), &|done, total| seen.borrow_mut().push((done, total))).unwrap();
+    let bytes = rows.len() as u64;
+    assert_eq!(seen.into_inner().last(), Some(&(bytes, bytes)));
+    let ids: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
+    let in_order = taken.iter().zip(&ids).all(|(item, id)| matches!(item, Item::Sample(sample) if sample.id.as_str() == id));
+    assert!(in_order);
 }

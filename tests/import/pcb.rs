@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::support::{World, boards, png, zipped};
 
 fn rows() -> String {
-    (0..10)
+    let rows = (0..10)
         .map(|n| {
             let said = match n % 3 {
                 0 => r#""judgement": "passed", "defect_mode": "passed", "position": "none", "bbox": null"#,
@@ -13,9 +13,9 @@ fn rows() -> String {
                 _ => r#""judgement": "defective", "defect_mode": "copper", "position": "D3", "bbox": [137, 155, 186, 179]"#,
             };
             let board = 20 + n / 4;
-            format!("{{\"id\": \"{n:03}_p\", \"query\": \"query/{n:03}.png\", \"reference\": \"reference/{n:03}.png\", {said}, \"board\": \"group{board}\"}}\n")
-        })
-        .collect()
+            format!("{{\"id\": \"{n:03}_p\", \"query\": \"query/{n:03}.png\", \"reference\": \"reference/{n:03}.png\", {said}, \"board\": \"group{board}\"}}")
+        });
+    rows.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

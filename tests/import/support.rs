@@ -128,9 +128,8 @@ impl World {
         self.read_with(&self.root.join(source), |_| {})
     }
 
-    /// Samples as `id type query|reference group field=value …`, without the root's path; errors likewise.
-    pub(crate) fn read_with<'a>(&'a self, source: &Path, edit: impl FnOnce(&mut Options<'a>)) -> Outcome {
-        let mut options = Options {
+    pub(crate) fn options(&self) -> Options<'_> {
+        Options {
             schema: &self.schema,
             project: &self.project,
             unpack: &self.unpack,
@@ -141,7 +140,12 @@ impl World {
             defaults: &self.defaults,
             check_images: false,
             strict: false,
-        };
+        }
+    }
+
+    /// Samples as `id type query|reference group field=value …`, without the root's path; errors likewise.
+    pub(crate) fn read_with<'a>(&'a self, source: &Path, edit: impl FnOnce(&mut Options<'a>)) -> Outcome {
+        let mut options = self.options();
         edit(&mut options);
         let mut outcome = Outcome::default();
         let mut sink = |item| {
@@ -161,15 +165,10 @@ impl World {
             assert!(location.folder.join(location.path.as_str()).is_file(), "{location:?}");
             format!("{}:{}", location.folder.display(), location.path)
         };
-        let mut text = format!("{} {} {}", sample.id, sample.image_type, path(&sample.query));
-        if let Some(reference) = &sample.reference {
-            text += &format!("|{}", path(reference));
-        }
-        text += &format!(" {}", sample.group);
-        for (id, value) in sample.label.texts(&self.schema) {
-            text += &format!(" {id}={value}");
-        }
-        text
+        let reference = sample.reference.as_ref().map(|reference| format!("|{}", path(reference))).unwrap_or_default();
+        let head = format!("{} {} {}{reference} {}", sample.id, sample.image_type, path(&sample.query), sample.group);
+        let values = sample.label.texts(&self.schema).map(|(id, value)| format!("{id}={value}"));
+        std::iter::once(head).chain(values).collect::<Vec<_>>().join(" ")
     }
 
     fn clean(&self, text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use mekiki::import::{MOST_LINE_BYTES, parse_bbox_str};
+use mekiki::import::{MOST_DOCUMENT_BYTES, MOST_LINE_BYTES, parse_bbox_str};
 use proptest::prelude::*;
 
 use crate::support::{World, boards, pins, png, zipped};
@@ -151,6 +151,16 @@ fn archives_with_links_or_damage_are_refused() {
         world.file("damaged.zip", &damaged);
         world.read("damaged.zip");
     }
+}
+
+#[test]
+fn documents_beyond_memory_are_refused() {
+    let world = World::new(boards());
+    let path = world.file("data/huge.json", b"{\n");
+    // A sparse file: it takes no room on the disk.
+    std::fs::File::options().write(true).open(path).unwrap().set_len(MOST_DOCUMENT_BYTES + 1).unwrap();
+    let error = world.read("data/huge.json").error.unwrap();
+    assert_eq!(error, "data/huge.json: expected at most 1073741824 bytes, got 1073741825");
 }
 
 proptest! {
