@@ -10,7 +10,7 @@ use super::cell::{Cell, Record};
 use super::intake::{Fault, Intake};
 use super::lines::Lines;
 use super::run::{Halt, Raw, Run};
-use super::{MOST_LINE_BYTES, NewSample, generic, source};
+use super::{ImportError, MOST_LINE_BYTES, NewSample, generic, source};
 
 /// Reads rows by columns.
 pub(super) fn read(run: &mut Run<'_>) -> Result<(), Halt> {
@@ -35,7 +35,7 @@ pub(super) fn records(run: &mut Run<'_>, sample: impl Fn(&Intake<'_>, &Record<'_
     let names: Vec<&str> = header.iter().map(str::trim).collect();
     run.intake.options.columns.check(&names)?;
     let path = run.opened.path.clone();
-    let texts = texts.map(|text| text.map_err(|source| super::ImportError::Io { path: path.clone(), source }));
+    let texts = texts.map(|text| text.map_err(|source| ImportError::Io { path: path.clone(), source }));
     run.stream(texts, |intake, text| {
         let row = cells(&text, delimiter)?;
         if row.len() != names.len() {

@@ -85,6 +85,7 @@ impl Images {
 
     /// Whether a row could name an image so.
     pub(super) fn exists(&self, name: &str) -> bool {
+        let name = name.strip_prefix("./").unwrap_or(name);
         match &self.archive {
             Some(archive) => archive.holds(name),
             None => self.base.location("", name).is_ok_and(|location| self.inside(&location).is_ok_and(|inside| inside)),

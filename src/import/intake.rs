@@ -52,13 +52,12 @@ pub(super) enum Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// The `n`-th image of a cell, which may be a list; a map names its file under `path`.
-    fn of(cell: &Cell<'a>, n: usize) -> Option<Self> {
+    /// The image that a cell gives; a map names its file under `path`.
+    fn of(cell: &Cell<'a>) -> Option<Self> {
         match cell {
-            Cell::List(cells) => cells.get(n).filter(|cell| !matches!(cell, Cell::List(_))).and_then(|cell| Self::of(cell, 0)),
-            Cell::Text(path) if n == 0 => Some(Self::Named(path.clone())),
-            Cell::Image(bytes, name) if n == 0 => Some(Self::Embedded(bytes, *name)),
-            Cell::Map(record) if n == 0 => record.get("path").and_then(|cell| Self::of(cell, 0)),
+            Cell::Text(path) => Some(Self::Named(path.clone())),
+            Cell::Image(bytes, name) => Some(Self::Embedded(bytes, *name)),
+            Cell::Map(record) => record.get("path").and_then(Self::of),
             _ => None,
         }
     }
@@ -120,23 +119,21 @@ impl<'a> Intake<'a> {
             None => Ok(None),
             Some((column, cell)) => cell.text().map(Some).ok_or_else(|| Fault::new(column, "text or a number", cell)),
         };
-        let picture = |column, cell: &'r Cell<'r>, n| {
-            Picture::of(cell, n).map(|picture| (column, picture)).ok_or_else(|| Fault::new(column, "the path of an image", cell))
+        let picture = |column, cell: &'r Cell<'r>| {
+            Picture::of(cell).map(|picture| (column, picture)).ok_or_else(|| Fault::new(column, "the path of an image", cell))
         };
-        let (column, cell) = find("query").ok_or_else(|| {
-            let column = self.options.columns.of_role("query").next().unwrap_or_default();
-            Fault::new(column, "the path of an image", "nothing")
-        })?;
-        let reference = match (find("reference"), cell) {
-            (Some((column, own)), _) => Some(picture(column, own, 0)?),
-            (None, Cell::List(cells)) if cells.len() > 1 => Some(picture(column, cell, 1)?),
-            (None, _) => None,
+        let (column, cell) = find("query").ok_or_else(|| Fault::new(self.column("query"), "the path of an image", "nothing"))?;
+        // A list holds the query and then the reference.
+        let images = match cell {
+            Cell::List(images) => images.as_slice(),
+            image => std::slice::from_ref(image),
         };
+        let second = images.get(1).filter(|image| !image.is_empty()).map(|image| (column, image));
         Ok(Draft {
             id: text("id")?,
             image_type: text("type")?,
-            query: picture(column, cell, 0)?,
-            reference,
+            query: picture(column, images.first().unwrap_or(cell))?,
+            reference: find("reference").or(second).map(|(column, cell)| picture(column, cell)).transpose()?,
             group: text("group")?,
             label: Label::default(),
             boxes: Vec::new(),
@@ -147,14 +144,14 @@ impl<'a> Intake<'a> {
     pub(super) fn finish(&self, draft: Draft<'_>) -> Result<NewSample, Fault> {
         let schema = self.options.schema;
         let Draft { id, image_type, query: (column, picture), reference, group, mut label, boxes } = draft;
-        let stated = schema.image_type_field().filter(|field| label.get(field).is_none());
+        let unstated = schema.image_type_field().filter(|field| label.get(field).is_none());
         let image_type = match (image_type, schema.image_type_field().and_then(|field| label.get(field))) {
             (Some(text), _) => Some(schema.image_type_named(&text).ok_or_else(|| self.unknown_type(&text))?),
             (None, Some(Value::Choice(option))) => schema.image_type_named(option),
             (None, _) => self.usual_type,
         };
         let image_type = image_type.ok_or_else(|| self.unknown_type("nothing"))?.to_owned();
-        if let Some(field) = stated {
+        if let Some(field) = unstated {
             label.set(schema, field, Value::Choice(image_type.clone()))?;
         }
         let query = self.place(column, &picture)?;

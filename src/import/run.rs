@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -97,9 +98,8 @@ impl<'a> Run<'a> {
             return Err(ImportError::TooLarge { file: self.opened.name.clone(), most: MOST_DOCUMENT_BYTES, got: self.opened.bytes });
         }
         let mut text = String::new();
-        // One more than the limit is never taken, also when the file grows meanwhile.
-        let mut limited = std::io::Read::take(self.file()?, MOST_DOCUMENT_BYTES);
-        std::io::Read::read_to_string(&mut limited, &mut text).map_err(|error| self.broken("JSON in UTF-8", error))?;
+        // Limited once more, since a file may grow meanwhile.
+        self.file()?.take(MOST_DOCUMENT_BYTES).read_to_string(&mut text).map_err(|error| self.broken("JSON in UTF-8", error))?;
         Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
     }
 

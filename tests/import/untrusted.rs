@@ -64,7 +64,7 @@ fn lines_are_limited_and_counted() {
     assert_eq!(outcome.samples, ["a crop data:a.png a", "last crop data:a.png last"]);
     assert_eq!(outcome.bad[0], "data/s.jsonl:4: expected text in UTF-8, got {\"query\": \"\u{fffd}\"}");
     assert_eq!(outcome.bad[1], "data/s.jsonl:5: expected a line of at most 1048576 bytes, got 1048578 bytes");
-    let deep = format!("data/s.jsonl:6: expected a JSON object (recursion limit exceeded at line 1 column 128), got {}…", "[".repeat(120));
+    let deep = format!("data/s.jsonl:6: expected a JSON object (recursion limit exceeded at column 128), got {}…", "[".repeat(120));
     assert_eq!(outcome.bad[2], deep);
 
     let mut text = b"query,remark\na.png,\"".to_vec();
