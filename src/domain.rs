@@ -24,7 +24,7 @@ mod text;
 mod value;
 
 pub use address::{Address, Grid};
-pub use approval::{ApprovedSample, Breach, Provenance, approve};
+pub use approval::{ApprovedSample, Breach, Provenance, approve, breaches};
 pub use bounding_box::{BoundingBox, LOC_STEPS};
 pub use edit::{Edit, ImageHashes, Shown, State, ValueOrigin};
 pub use field::{Field, FieldKind};

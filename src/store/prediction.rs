@@ -1,0 +1,116 @@
+//! What models said. Predictions stand outside the log: they are no decisions, and undo does not know them.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::derive::active_source;
+use super::record::{PredictedFields, read, read_prediction, write, write_prediction};
+use super::sample::seq_of;
+use super::{Store, StoreError};
+use crate::domain::{Prediction, PredictionSource, SampleId};
+
+/// A model, and how much it has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSummary {
+    /// What made the predictions.
+    pub source: PredictionSource,
+    /// Whether lists, filters and the form show its predictions.
+    pub active: bool,
+    /// How many samples it has predicted.
+    pub predictions: u64,
+}
+
+impl Store {
+    /// Stores predictions of one source, durably and all or none; those that it made before of the same samples give
+    /// way. The first source of a project becomes the active one. Values that the schema does not allow are left out.
+    pub fn add_predictions(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)]) -> Result<(), StoreError> {
+        let writing = self.begin()?;
+        let text = write(source)?;
+        let number = match find_source(&writing, &text)? {
+            Some(number) => number,
+            None => {
+                writing.execute("INSERT INTO prediction_sources (source) VALUES (?1)", [&text])?;
+                writing.last_insert_rowid()
+            }
+        };
+        writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
+        let mut touched = Vec::with_capacity(predictions.len());
+        for (id, fields) in predictions {
+            let seq = seq_of(&writing, id)?;
+            let mut insert = writing.prepare_cached("INSERT OR REPLACE INTO predictions (seq, source, fields) VALUES (?1, ?2, ?3)")?;
+            insert.execute((seq, number, write_prediction(writing.schema, fields)?))?;
+            touched.push(seq);
+        }
+        if active_source(&writing)? == Some(number) {
+            writing.refresh(&touched)?;
+        }
+        writing.commit()
+    }
+
+    /// Makes lists, filters and the form show the predictions of this source.
+    pub fn set_active_source(&mut self, source: &PredictionSource) -> Result<(), StoreError> {
+        let writing = self.begin()?;
+        let number = find_source(&writing, &write(source)?)?;
+        let number = number.ok_or_else(|| StoreError::UnknownSource(source.model.clone()))?;
+        let before = active_source(&writing)?;
+        writing.execute("INSERT OR REPLACE INTO settings VALUES ('active_source', ?1)", [number])?;
+        let touched: Vec<i64> = {
+            let mut statement = writing.prepare("SELECT DISTINCT seq FROM predictions WHERE source IN (?1, ?2) ORDER BY seq")?;
+            statement.query_map((before, number), |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        writing.refresh(&touched)?;
+        writing.commit()
+    }
+
+    /// Every source that has predicted in this project, oldest first.
+    pub fn sources(&self) -> Result<Vec<SourceSummary>, StoreError> {
+        let active = active_source(&self.connection)?;
+        let mut statement = self.connection.prepare(
+            "SELECT s.id, s.source, count(p.id) FROM prediction_sources s LEFT JOIN predictions p ON p.source = s.id GROUP BY s.id ORDER BY s.id",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut sources = Vec::new();
+        while let Some(row) = rows.next()? {
+            sources.push(SourceSummary {
+                source: read("a prediction source", &row.get::<_, String>(1)?)?,
+                active: Some(row.get(0)?) == active,
+                predictions: row.get::<_, i64>(2)?.unsigned_abs(),
+            });
+        }
+        Ok(sources)
+    }
+
+    /// Everything that any model said of a sample, oldest first.
+    pub fn predictions(&self, id: &SampleId) -> Result<Vec<Prediction>, StoreError> {
+        self.read_predictions(seq_of(&self.connection, id)?, None)
+    }
+
+    /// What the active source said of a sample.
+    pub(super) fn active_prediction(&self, seq: i64) -> Result<Option<Prediction>, StoreError> {
+        match active_source(&self.connection)? {
+            Some(active) => Ok(self.read_predictions(seq, Some(active))?.pop()),
+            None => Ok(None),
+        }
+    }
+
+    fn read_predictions(&self, seq: i64, source: Option<i64>) -> Result<Vec<Prediction>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT p.id, s.source, p.fields FROM predictions p JOIN prediction_sources s ON s.id = p.source \
+             WHERE p.seq = ?1 AND (?2 IS NULL OR p.source = ?2) ORDER BY p.id",
+        )?;
+        let mut rows = statement.query((seq, source))?;
+        let mut predictions = Vec::new();
+        while let Some(row) = rows.next()? {
+            predictions.push(Prediction {
+                id: row.get(0)?,
+                source: read("a prediction source", &row.get::<_, String>(1)?)?,
+                fields: read_prediction(&self.schema, &row.get::<_, String>(2)?)?,
+            });
+        }
+        Ok(predictions)
+    }
+}
+
+fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id FROM prediction_sources WHERE source = ?1")?;
+    Ok(statement.query_row([text], |row| row.get(0)).optional()?)
+}
