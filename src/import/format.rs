@@ -59,7 +59,7 @@ impl Format {
     }
 
     /// All names, with commas between.
-    pub(super) fn names() -> String {
+    pub fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
 

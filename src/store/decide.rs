@@ -12,6 +12,18 @@ use crate::domain::{Edit, FieldId, Label, ReviewerName, SampleId, Schema, Value,
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub(super) i64);
 
+impl Revision {
+    /// The revision of this number, as another process was told it.
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, to be told to another process; 0 before any operation.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
 /// One sample's part of a decision. Several edits of one sample may stand in one operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {

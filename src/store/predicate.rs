@@ -72,8 +72,7 @@ impl Reader<'_> {
             }),
             Subject::Reviewer => self.words("reviewer", &term.comparison, |word| find_word(self.connection, word)),
             Subject::Kind => Ok(one_of(&term.comparison, |word| {
-                let one_shot = Kind::parse(word) == Some(Kind::OneShot);
-                Sql::plain(format!("c.seq {} {}", if one_shot { "<" } else { ">=" }, self.plan.one_shot))
+                Sql::plain(Kind::parse(word).map_or_else(|| "0".to_owned(), |kind| self.plan.has_kind(kind)))
             })),
             Subject::Split => Ok(one_of(&term.comparison, |word| {
                 let split = Split::ALL.iter().position(|split| split.name() == word).unwrap_or(Split::ALL.len());

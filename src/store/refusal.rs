@@ -53,13 +53,18 @@ pub enum Reason {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.sample)?;
-        match &self.reason {
-            Reason::Unknown => write!(f, "this project has no such sample"),
-            Reason::Stale { by, time_ms } => write!(f, "{by} changed it at {}; look at it again", local(*time_ms)),
-            Reason::Claimed { by } => write!(f, "{by} is looking at it"),
-            Reason::NotAllowed(text) | Reason::Breaches { text, .. } => write!(f, "{text}"),
-            Reason::DecidedSince { by, time_ms } => write!(f, "{by} has decided on it since, at {}", local(*time_ms)),
+        write!(f, "{}: {}", self.sample, self.reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => write!(f, "this project has no such sample"),
+            Self::Stale { by, time_ms } => write!(f, "{by} changed it at {}; look at it again", local(*time_ms)),
+            Self::Claimed { by } => write!(f, "{by} is looking at it"),
+            Self::NotAllowed(text) | Self::Breaches { text, .. } => write!(f, "{text}"),
+            Self::DecidedSince { by, time_ms } => write!(f, "{by} has decided on it since, at {}", local(*time_ms)),
         }
     }
 }

@@ -71,6 +71,15 @@ struct Known {
 }
 
 impl Store {
+    /// Whether the project has this sample.
+    pub fn has(&self, id: &SampleId) -> Result<bool, StoreError> {
+        match seq_of(&self.connection, id) {
+            Ok(_) => Ok(true),
+            Err(StoreError::UnknownSample(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Everything about one sample.
     pub fn sample(&self, id: &SampleId) -> Result<SampleView, StoreError> {
         let _snapshot = self.snapshot()?;
