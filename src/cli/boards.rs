@@ -49,6 +49,9 @@ pub(super) struct BoardsArgs {
     /// JPEG quality.
     #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
+    /// The project's name; the folder's, when not given.
+    #[arg(long)]
+    name: Option<String>,
     /// How many samples the project's plan makes one-shot.
     #[arg(long, default_value_t = 500)]
     one_shot: u32,
@@ -116,7 +119,7 @@ pub(super) fn run(context: &Context, args: &BoardsArgs) -> Result<Outcome, Failu
         .collect::<Result<Vec<_>, Failure>>()?;
     write_lines(&dir.join("samples.jsonl"), rows.iter().map(|(row, _)| row))?;
     write_lines(&dir.join("truth.jsonl"), rows.iter().map(|(_, truth)| truth))?;
-    let name = dir.file_name().map_or_else(|| "boards".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = args.name.clone().or_else(|| Some(dir.file_name()?.to_string_lossy().into_owned())).unwrap_or_else(|| "boards".to_owned());
     let mut document: DocumentMut = Template::Pins.text(&name, Language::En).parse()?;
     document["plan"]["one_shot"] = value(i64::from(args.one_shot));
     std::fs::write(dir.join(FILE_NAME), document.to_string())?;

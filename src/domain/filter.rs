@@ -58,7 +58,7 @@ pub enum Subject {
 /// What a sample may or may not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flag {
-    /// Has a label: imported or decided.
+    /// Has a complete label, imported or decided: no required field is without a value.
     Labelled,
     /// Has a prediction of the model in use.
     Predicted,
@@ -150,7 +150,7 @@ impl FilterWord {
         Self { word: "group", help: "the sample's group; * stands for any text" },
         Self { word: "type", help: "the image type" },
         Self { word: "split", help: "train, validation or test" },
-        Self { word: "labelled", help: "has a label" },
+        Self { word: "labelled", help: "has a complete label" },
         Self { word: "predicted", help: "has a prediction; predicted.FIELD= for its value" },
         Self { word: "disagree", help: "label and prediction differ" },
         Self { word: "flagged", help: "marked for a second look" },

@@ -71,7 +71,7 @@ impl<'a> Deriver<'a> {
             Some(entries.last().map_or(0, |entry| entry.op)),
             reviewer,
             now.by.as_ref().map(|(_, time_ms)| *time_ms),
-            Some(i64::from(!now.label.is_empty())),
+            Some(i64::from(!now.label.is_empty() && self.schema.missing(&now.label).next().is_none())),
             Some(i64::from(now.flagged)),
             Some(i64::from(!now.comment.is_empty())),
             predicted.values().map(FieldPrediction::confidence).reduce(f32::min).map(ppm),
