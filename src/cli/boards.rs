@@ -158,7 +158,7 @@ fn rows_of(board: &DatasetBoard, drawn: &Board, image: &str) -> (serde_json::Val
     let size = drawn.image.dimensions();
     let place = |finding: Finding| finding.map_or_else(|| "none".to_owned(), |(_, address)| grid().render(address));
     let mode = |finding: Finding| finding.map_or("passed", |(mode, _)| mode.id());
-    let mut row = json!({ "dir": "boards", "image": image, "type": board.spec.board_type.id(), "group": board.group });
+    let mut row = json!({ "id": board.id, "dir": "boards", "image": image, "type": board.spec.board_type.id(), "group": board.group });
     if let Some(label) = board.label {
         let true_box = drawn.defect_box.filter(|_| label == board.spec.defect);
         let area = true_box.unwrap_or_else(|| label.map_or_else(|| whole(drawn), |(_, address)| around(drawn, address)));

@@ -49,8 +49,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 }
 
 fn login_name() -> String {
-    let named = |variable| std::env::var(variable).ok().filter(|name| !name.trim().is_empty());
-    named("LOGNAME").or_else(|| named("USER")).unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+    whoami::username().unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
 fn host_name() -> String {

@@ -119,14 +119,16 @@ pub(super) fn import_source(
         progress.set_total(of);
         progress.set(done);
     };
-    let mut session = store.begin_import(who, &source.display().to_string())?;
+    // A project can be moved: what lies in it is named by its place there.
+    let named = source.strip_prefix(&project.dir).unwrap_or(source).display().to_string();
+    let mut session = store.begin_import(who, &named)?;
     let mut failed = None;
     let mut sink = |item| match item {
         Item::Sample(sample) => match add(project, &mut session, sample) {
             Ok(()) => ControlFlow::Continue(()),
             Err(StoreError::RepeatedSample(id)) => {
                 let row = BadRow {
-                    file: source.display().to_string(),
+                    file: named.clone(),
                     line: None,
                     field: Some("id".to_owned()),
                     expected: "each id once in a source".to_owned(),
