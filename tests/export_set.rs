@@ -33,7 +33,7 @@ fn a_set_holds_what_was_approved() {
     assert_eq!(rows[4]["kind"], "zero-shot");
     assert_eq!(rows[4]["file_names"].as_array().unwrap().len(), 2);
     assert_eq!(fs::read(lab.out().join("images/000007_0.png")).unwrap(), fs::read(lab.image(7)).unwrap());
-    let provenance = export_support::rows(&lab.out().join("provenance.jsonl"));
+    let provenance = export_support::rows(&lab.out().join("provenance/provenance.jsonl"));
     assert_eq!(provenance[0]["values"]["judgement"]["model"], "model of 7");
     assert_eq!(provenance[0]["time"], "2023-11-14T22:13:20Z");
     assert!(!snapshot(&lab.out()).keys().any(|name| ["train", "validation", "test"].iter().any(|split| {
@@ -61,7 +61,7 @@ fn the_second_export_changes_what_changed() {
     let lines = |set: &std::collections::BTreeMap<String, Vec<u8>>, file: &str| {
         String::from_utf8(set[file].clone()).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    for file in ["metadata.jsonl", "provenance.jsonl", "variants/axolotl.jsonl"] {
+    for file in ["metadata.jsonl", "provenance/provenance.jsonl", "variants/axolotl.jsonl"] {
         assert_eq!(lines(&after, file)[..10], lines(&before, file)[..], "{file}");
         assert_eq!(lines(&after, file).len(), 11);
     }

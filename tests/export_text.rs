@@ -64,7 +64,7 @@ fn text_is_what_the_recipe_makes() {
     let lab = Lab::new(10);
     lab.export(&lab.samples(ANSWERS.map(|(ordinal, ..)| ordinal)), SamplingPlan::First(5)).unwrap();
     let written = rows(&lab.out().join("metadata.jsonl"));
-    let provenance = rows(&lab.out().join("provenance.jsonl"));
+    let provenance = rows(&lab.out().join("provenance/provenance.jsonl"));
     assert_eq!(written.len(), ANSWERS.len());
     for ((row, origin), (ordinal, kind, answer)) in written.iter().zip(&provenance).zip(ANSWERS) {
         let image_type = TYPES[ordinal as usize % 2];
@@ -103,7 +103,7 @@ fn by_id(lab: &Lab, ordinals: &[u64]) -> BTreeMap<String, (Json, Json)> {
     }
     let samples: Vec<_> = ordinals.iter().map(|n| lab.sample(*n, Some(MODES[*n as usize % 3]))).collect();
     lab.export(&samples, SamplingPlan::First(7)).unwrap();
-    let lines = rows(&lab.out().join("metadata.jsonl")).into_iter().zip(rows(&lab.out().join("provenance.jsonl")));
+    let lines = rows(&lab.out().join("metadata.jsonl")).into_iter().zip(rows(&lab.out().join("provenance/provenance.jsonl")));
     lines.map(|(row, origin)| (row["id"].as_str().unwrap().to_owned(), (row, origin))).collect()
 }
 

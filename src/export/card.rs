@@ -30,7 +30,7 @@ fn write_card(card: &mut String, request: &Request<'_>, tally: &Tally<'_>) -> st
     writeln!(card, "# Training set: {}\n", cell(request.project))?;
     writeln!(
         card,
-        "Written by {} from samples that reviewers approved. Every file is listed with its BLAKE3 hash in `manifest.json`; who approved what, when, on what grounds, is in `provenance.jsonl`.\n",
+        "Written by {} from samples that reviewers approved. Every file is listed with its BLAKE3 hash in `manifest.json`; who approved what, when, on what grounds, is in `provenance/`.\n",
         request.tool
     )?;
     writeln!(card, "| | |\n|---|---|")?;

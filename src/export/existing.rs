@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::manifest::{self, Manifest};
 use super::{ExportError, Request, card};
 use crate::domain::{ContentHash, RelativePath};
-use crate::imaging::hash_file;
+use crate::imaging::{ImageError, hash_file};
 
 /// A training set that an earlier export wrote, checked against its manifest.
 #[derive(Debug)]
@@ -150,12 +150,11 @@ fn look(path: &Path, hash: ContentHash) -> Result<Stands, ExportError> {
     match path.symlink_metadata() {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Stands::Missing),
         Err(error) => Err(ExportError::io(path)(error)),
-        Ok(metadata) if !metadata.is_file() => Ok(Stands::Changed),
-        Ok(_) => match hash_file(path) {
-            Ok(now) if now == hash => Ok(Stands::Unchanged),
-            Ok(_) => Ok(Stands::Changed),
-            Err(crate::imaging::ImageError::Io { path, source }) => Err(ExportError::io(&path)(source)),
-            Err(_) => Ok(Stands::Changed),
+        // A link or a pipe under the name of a file of ours is not read.
+        Ok(metadata) => match metadata.is_file().then(|| hash_file(path)).transpose() {
+            Ok(Some(now)) if now == hash => Ok(Stands::Unchanged),
+            Err(ImageError::Io { path, source }) => Err(ExportError::io(&path)(source)),
+            _ => Ok(Stands::Changed),
         },
     }
 }

@@ -14,7 +14,7 @@ use super::staging::{HashedFile, Listed, Staging};
 use crate::conversation::ImageRole;
 use crate::domain::{ContentHash, Kind, ValueOrigin};
 
-const FILE: &str = "provenance.jsonl";
+const FILE: &str = "provenance/provenance.jsonl";
 
 /// A conversation's line. Its images say by their roles what was drawn.
 #[derive(Serialize)]
@@ -83,6 +83,7 @@ impl<'a> Ledger<'a> {
             Some(path) => Some(OldEntries(BufReader::new(File::open(&path).map_err(ExportError::io(&path))?).lines()).peekable()),
             None => None,
         };
+        staging.folder("provenance")?;
         Ok(Self { file: staging.create(FILE)?, old, instruction, changes: Changes::default() })
     }
 
