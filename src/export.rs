@@ -118,12 +118,11 @@ pub fn export<E: Display>(
     let staging = Staging::begin(place.staging(), existing.as_ref(), request.hard_links)?;
     let mut folders = Folders::new(request.folders);
     let composer = Composer::open(request, &staging, &mut folders)?;
-    let instruction = request.recipe.instructions.identity();
-    let mut ledger = Ledger::begin(&staging, existing.as_ref(), &instruction)?;
+    let mut ledger = Ledger::begin(&staging, existing.as_ref(), request.recipe)?;
     let mut writer = request.format.writer(request, &staging)?;
     let mut tally = Tally::new(&request.recipe.schema);
     let mut refused = Vec::new();
-    let mut samples = Batches { approved, folders, last: None };
+    let mut samples = Batches { approved, folders, holds_images: request.format.images() != format::Images::None, last: None };
     let (mut ready, mut done) = (Vec::new(), 0);
     loop {
         let raw = samples.next_batch()?;
@@ -192,6 +191,7 @@ pub fn export<E: Display>(
 struct Batches<'a, I> {
     approved: I,
     folders: Folders<'a>,
+    holds_images: bool,
     last: Option<u64>,
 }
 
@@ -207,7 +207,7 @@ impl<I: Iterator<Item = Result<ApprovedSample, E>>, E: Display> Batches<'_, I> {
                 return Err(ExportError::Samples(format!("expected samples in import order, got {} after a later one", sample.id)));
             }
             self.last = Some(sample.ordinal);
-            for image in std::iter::once(&sample.query).chain(&sample.reference) {
+            for image in std::iter::once(&sample.query).chain(&sample.reference).filter(|_| self.holds_images) {
                 self.folders.resolve(image.folder)?;
             }
             batch.push(approved);

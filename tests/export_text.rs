@@ -69,14 +69,9 @@ fn text_is_what_the_recipe_makes() {
     for ((row, origin), (ordinal, kind, answer)) in written.iter().zip(&provenance).zip(ANSWERS) {
         let image_type = TYPES[ordinal as usize % 2];
         let words = lab.project.recipe.instructions.for_type(image_type).unwrap();
-        let star_answer = match origin["images"][0]["row"].as_u64().filter(|_| kind == "one-shot") {
-            Some(star) => format!(
-                "- image type->{image_type}\n- quantity of pins->27 pins\n- position of star->{}{}",
-                ["U", "C", "D"][star as usize],
-                origin["images"][0]["column"].as_u64().unwrap() + 1
-            ),
-            None => String::new(),
-        };
+        let star = origin["images"][0]["address"].as_str().unwrap_or_default();
+        let star_answer = format!("- image type->{image_type}\n- quantity of pins->27 pins\n- position of star->{star}");
+        assert_eq!(["U1", "C2", "D3"].contains(&star), kind == "one-shot");
         assert_eq!(row["kind"], kind, "sample {ordinal}: the first five imported count, approved or not");
         assert_eq!(row["messages"], recipe(kind, &words.exemplar, &star_answer, &words.query, answer), "sample {ordinal}");
 

@@ -1,6 +1,8 @@
 //! The list of what an export wrote: by it the next one knows its own files.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::tally::Tally;
 use super::{ExportError, Request};
 use crate::conversation::SamplingPlan;
-use crate::domain::{ContentHash, RelativePath, Split};
+use crate::domain::{ContentHash, RelativePath, Split, printable};
 
 /// The manifest's name in the set. It does not list itself.
 pub(super) const FILE: &str = "manifest.json";
 
 /// The version of the manifest that is written and read.
 const VERSION: u32 = 1;
+
+/// The largest manifest that is read, in bytes: some millions of files.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What the set is, and the BLAKE3 hash of every file in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +68,17 @@ impl Manifest {
     /// Reads the manifest of a folder; `None` where there is none.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>, ExportError> {
         let path = dir.join(FILE);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        let text = match File::open(&path) {
+            Ok(file) => {
+                let mut text = Vec::new();
+                file.take(MOST_BYTES).read_to_end(&mut text).map_err(ExportError::io(&path))?;
+                text
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ExportError::io(&path)(error)),
         };
-        let manifest: Self =
-            serde_json::from_slice(&text).map_err(|error| ExportError::Manifest { path: path.clone(), got: error.to_string() })?;
+        let manifest: Self = serde_json::from_slice(&text)
+            .map_err(|error| ExportError::Manifest { path: path.clone(), got: printable(&error.to_string()).into_owned() })?;
         if manifest.training_set == VERSION {
             Ok(Some(manifest))
         } else {

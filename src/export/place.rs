@@ -66,12 +66,12 @@ impl Place {
             fs::set_permissions(&self.staging, old.permissions()).map_err(ExportError::io(&self.staging))?;
         }
         settle(&self.staging)?;
-        self.building.set(false);
         if self.out.exists() {
             self.exchange()?;
         } else {
             fs::rename(&self.staging, &self.out).map_err(ExportError::io(&self.out))?;
         }
+        self.building.set(false);
         let parent = self.out.parent().unwrap_or(&self.out);
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(ExportError::io(parent))?;
         self.sweep(&self.staging)?;
@@ -81,12 +81,18 @@ impl Place {
     fn exchange(&self) -> Result<(), ExportError> {
         match renameat_with(CWD, &self.staging, CWD, &self.out, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(()),
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                fs::rename(&self.out, &self.old).map_err(ExportError::io(&self.out))?;
-                fs::rename(&self.staging, &self.out).map_err(ExportError::io(&self.out))
-            }
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => self.exchange_in_two_steps(),
             Err(error) => Err(ExportError::io(&self.out)(error.into())),
         }
+    }
+
+    /// For file systems that cannot exchange names. What a crash between the steps leaves behind, `mend` finishes.
+    fn exchange_in_two_steps(&self) -> Result<(), ExportError> {
+        fs::rename(&self.out, &self.old).map_err(ExportError::io(&self.out))?;
+        fs::rename(&self.staging, &self.out).map_err(|error| {
+            let _ = fs::rename(&self.old, &self.out);
+            ExportError::io(&self.out)(error)
+        })
     }
 
     /// Finishes or undoes what a dead export began.

@@ -66,7 +66,8 @@ pub(super) struct Composer<'a> {
     pool_hashes: HashMap<ContentHash, RelativePath>,
     /// Files in `pool/` that are written or being written.
     shared: Mutex<HashSet<String>>,
-    recoded: Mutex<BTreeMap<&'static str, u64>>,
+    /// Images that were written anew: why, how many, and the first of them.
+    recoded: Mutex<BTreeMap<&'static str, (u64, String)>>,
 }
 
 impl<'a> Composer<'a> {
@@ -106,7 +107,7 @@ impl<'a> Composer<'a> {
     /// What a person should know of the images.
     pub(super) fn warnings(&self) -> Vec<String> {
         let recoded = self.recoded.lock().unwrap_or_else(PoisonError::into_inner);
-        recoded.iter().map(|(why, count)| format!("{count} images written anew as PNG: {why}")).collect()
+        recoded.iter().map(|(why, (count, first))| format!("{count} images written anew as PNG, such as {first}: {why}")).collect()
     }
 
     /// The rows of a sample: one, or one of each kind.
@@ -142,6 +143,7 @@ impl<'a> Composer<'a> {
         let mut row = Row { id, approved, split, image_type, conversation, images, lines: Vec::new(), digest };
         row.lines = self.format.lines(self.recipe, &row);
         let mut said = row.lines.first().map(|line| line.bytes.clone()).unwrap_or_default();
+        said.extend(split.name().bytes());
         row.images.iter().for_each(|image| said.extend(image.hash.to_string().bytes()));
         row.digest = hash_bytes(&said);
         row
@@ -150,22 +152,39 @@ impl<'a> Composer<'a> {
     /// A validation or test sample whose picture is in a pool.
     fn refuse_leak(&self, approved: &ApprovedSample, split: Split) -> Result<(), Obstacle> {
         let hashes = &approved.provenance().images;
-        let shown = std::iter::once(&hashes.query).chain(&hashes.reference).find_map(|hash| self.pool_hashes.get(hash));
+        let id = &approved.sample().id;
+        let made_of = self
+            .recipe
+            .pool
+            .images
+            .iter()
+            .find(|image| split != Split::Train && image.sample.as_ref() == Some(id))
+            .map(|image| &image.image);
+        let shown = std::iter::once(&hashes.query).chain(&hashes.reference).find_map(|hash| self.pool_hashes.get(hash)).or(made_of);
         match shown {
             Some(image) if split != Split::Train => Err(Obstacle::Fatal(ExportError::Leak {
                 image: image.to_string(),
-                what: format!("the picture of sample {}", approved.sample().id),
+                what: format!("the picture of sample {id}"),
                 split: split.name(),
             })),
             _ => Ok(()),
         }
     }
 
+    /// Remembers an image that is not the source's own bytes any more.
+    fn note(&self, name: &str, loaded: &Loaded) {
+        if let Some(why) = loaded.recoded {
+            let mut recoded = self.recoded.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, first) = recoded.entry(why).or_insert_with(|| (0, name.to_owned()));
+            *count += 1;
+            if name < first.as_str() {
+                name.clone_into(first);
+            }
+        }
+    }
+
     /// Puts an image into the set.
     fn place(&self, name: String, loaded: &Loaded, may_link: bool) -> Result<Placed, Obstacle> {
-        if let Some(why) = loaded.recoded {
-            *self.recoded.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
-        }
         let bytes = match self.format.images() {
             Images::Embedded => Some(loaded.bytes.clone()),
             Images::None => None,
@@ -182,6 +201,9 @@ impl<'a> Composer<'a> {
     fn place_shared(&self, loaded: &Loaded) -> Result<Placed, Obstacle> {
         let name = format!("pool/{}.{}", &loaded.hash.to_string()[..16], loaded.extension);
         let is_new = self.shared.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        if is_new {
+            self.note(&name, loaded);
+        }
         if is_new || self.format.images() == Images::Embedded {
             self.place(name, loaded, false)
         } else {
@@ -226,7 +248,9 @@ impl OwnImages<'_> {
         if self.query.is_none() {
             let (sample, hashes) = (self.approved.sample(), &self.approved.provenance().images);
             let loaded = self.read("query", &sample.query, Some(hashes.query))?;
-            let placed = self.composer.place(format!("images/{:06}_0.{}", sample.ordinal, loaded.extension), &loaded, true)?;
+            let name = format!("images/{:06}_0.{}", sample.ordinal, loaded.extension);
+            self.composer.note(&name, &loaded);
+            let placed = self.composer.place(name, &loaded, true)?;
             return Ok(self.query.insert((loaded, placed)));
         }
         self.query.as_ref().ok_or_else(|| refused(self.approved.sample(), "no query image".to_owned()))

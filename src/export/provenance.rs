@@ -11,8 +11,8 @@ use super::ExportError;
 use super::existing::Existing;
 use super::row::{Line, Row};
 use super::staging::{HashedFile, Listed, Staging};
-use crate::conversation::ImageRole;
-use crate::domain::{ContentHash, Kind, ValueOrigin};
+use crate::conversation::{ImageRole, Recipe};
+use crate::domain::{ContentHash, FieldKind, Kind, Schema, ValueOrigin};
 
 const FILE: &str = "provenance/provenance.jsonl";
 
@@ -62,7 +62,8 @@ pub(super) struct Changes {
 pub(super) struct Ledger<'a> {
     file: HashedFile,
     old: Option<Peekable<OldEntries>>,
-    instruction: &'a str,
+    schema: &'a Schema,
+    instruction: String,
     changes: Changes,
 }
 
@@ -78,13 +79,19 @@ impl Iterator for OldEntries {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn begin(staging: &Staging<'_>, existing: Option<&Existing>, instruction: &'a str) -> Result<Self, ExportError> {
+    pub(super) fn begin(staging: &Staging<'_>, existing: Option<&Existing>, recipe: &'a Recipe) -> Result<Self, ExportError> {
         let old = match existing.and_then(|existing| existing.listed(FILE)) {
             Some(path) => Some(OldEntries(BufReader::new(File::open(&path).map_err(ExportError::io(&path))?).lines()).peekable()),
             None => None,
         };
         staging.folder("provenance")?;
-        Ok(Self { file: staging.create(FILE)?, old, instruction, changes: Changes::default() })
+        Ok(Self {
+            file: staging.create(FILE)?,
+            old,
+            schema: &recipe.schema,
+            instruction: recipe.instructions.identity(),
+            changes: Changes::default(),
+        })
     }
 
     /// Writes a conversation's line.
@@ -111,8 +118,8 @@ impl<'a> Ledger<'a> {
             reviewer: provenance.reviewer.as_str(),
             time: instant(provenance.time_ms),
             operation: &provenance.operation,
-            instruction: self.instruction,
-            images: images(row),
+            instruction: &self.instruction,
+            images: images(row, self.schema),
             values: provenance.origins.iter().map(|(field, from)| (field.to_string(), origin(from))).collect(),
             digest: row.digest,
         };
@@ -141,14 +148,14 @@ fn place(ordinal: u64, kind: Kind) -> (u64, bool) {
 }
 
 /// What is shown: role, source below its image folder, file in the set, the exemplar's address.
-fn images(row: &Row) -> Vec<Json> {
-    let exemplar = row.conversation.picks.exemplar.as_ref();
+fn images(row: &Row, schema: &Schema) -> Vec<Json> {
+    let grid = schema.fields().iter().find_map(|field| if let FieldKind::Address { grid, .. } = &field.kind { Some(grid) } else { None });
+    let star = row.conversation.picks.exemplar.as_ref().and_then(|exemplar| exemplar.address);
+    let address = star.zip(grid).map(|(address, grid)| grid.render(address));
     let shown = row.conversation.images().zip(&row.images).map(|(part, placed)| {
-        let address = exemplar.filter(|_| part.role == ImageRole::Exemplar).and_then(|exemplar| exemplar.address);
         let mut image = json!({ "role": part.role, "folder": part.image.folder, "source": part.image.path.as_str(), "file": placed.name });
-        if let (Some(address), Some(image)) = (address, image.as_object_mut()) {
-            image.insert("row".to_owned(), address.row.into());
-            image.insert("column".to_owned(), address.column.into());
+        if let (ImageRole::Exemplar, Some(address)) = (part.role, &address) {
+            image["address"] = address.as_str().into();
         }
         image
     });

@@ -29,7 +29,7 @@ pub fn portable(bytes: &[u8], name: &Path, limits: Limits) -> Result<Portable, I
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (extension, whole) = match format {
         Some(ImageFormat::Png) => ("png", png_is_whole(bytes)),
-        Some(ImageFormat::Jpeg) => ("jpg", bytes.windows(2).rev().any(|marker| marker == [0xff, 0xd9])),
+        Some(ImageFormat::Jpeg) => ("jpg", jpeg_is_whole(bytes)),
         Some(ImageFormat::WebP) => ("webp", decode_bytes(bytes, name, limits).is_ok()),
         Some(ImageFormat::Bmp) => ("bmp", decode_bytes(bytes, name, limits).is_ok()),
         _ => return Ok(Portable::Recode("few programs read its format")),
@@ -41,7 +41,7 @@ pub fn portable(bytes: &[u8], name: &Path, limits: Limits) -> Result<Portable, I
     if decoder.orientation().is_ok_and(|orientation| orientation != Orientation::NoTransforms) {
         return Ok(Portable::Recode("its EXIF orientation turns it"));
     }
-    if format == Some(ImageFormat::Jpeg) && jpeg_channels(bytes) == Some(4) {
+    if format == Some(ImageFormat::Jpeg) && jpeg_frame(bytes).is_some_and(|(channels, _)| channels == 4) {
         return Ok(Portable::Recode("it is CMYK"));
     }
     let color = decoder.color_type();
@@ -49,19 +49,29 @@ pub fn portable(bytes: &[u8], name: &Path, limits: Limits) -> Result<Portable, I
     Ok(if deep { Portable::Recode("it has more than 8 bits per channel") } else { Portable::AsIs(extension) })
 }
 
-/// The number of channels that a JPEG's frame header names.
-fn jpeg_channels(bytes: &[u8]) -> Option<u8> {
-    let mut at = 2;
+/// The number of channels that a JPEG's frame header names, and where its scan begins.
+fn jpeg_frame(bytes: &[u8]) -> Option<(u8, usize)> {
+    let (mut at, mut channels) = (2, None);
     loop {
-        let head = bytes.get(at..at + 4)?;
-        match head {
+        match bytes.get(at..at + 4)? {
             [0xff, 0xff, ..] => at += 1,
-            // SOF0 to SOF15, without DHT, JPG and DAC, which lie between them.
-            [0xff, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf, ..] => return bytes.get(at + 9).copied(),
-            [0xff, _, high, low] => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            [0xff, 0xda, ..] => return Some((channels?, at)),
+            [0xff, marker, high, low] => {
+                // SOF0 to SOF15, without DHT, JPG and DAC, which lie between them.
+                if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+                    channels = bytes.get(at + 9).copied();
+                }
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+            }
             _ => return None,
         }
     }
+}
+
+/// Whether a JPEG has its end marker behind the beginning of its scan (a thumbnail before it has its own).
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let scan = jpeg_frame(bytes).and_then(|(_, scan)| bytes.get(scan..));
+    scan.is_some_and(|scan| scan.windows(2).rev().any(|marker| marker == [0xff, 0xd9]))
 }
 
 /// Whether a PNG's chunks reach its last one.
@@ -97,4 +107,59 @@ pub fn difference(query: &Picture, reference: &Picture) -> Picture {
     };
     let apart = query.as_raw().iter().zip(reference.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
     DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, apart).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(picture: &Picture, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn of(bytes: &[u8]) -> Result<Portable, ImageError> {
+        portable(bytes, Path::new("x"), Limits::default())
+    }
+
+    #[test]
+    fn plain_files_stay_and_others_say_why_not() {
+        let grey = DynamicImage::new_luma8(40, 30);
+        assert_eq!(of(&encoded(&grey, ImageFormat::Png)).unwrap(), Portable::AsIs("png"));
+        assert_eq!(of(&encoded(&DynamicImage::new_rgba8(4, 3), ImageFormat::Png)).unwrap(), Portable::AsIs("png"));
+        let jpeg = encoded(&grey, ImageFormat::Jpeg);
+        assert_eq!(of(&jpeg).unwrap(), Portable::AsIs("jpg"));
+        assert_eq!(of(&encoded(&grey, ImageFormat::Bmp)).unwrap(), Portable::AsIs("bmp"));
+        assert!(matches!(of(&encoded(&DynamicImage::new_luma16(4, 3), ImageFormat::Png)).unwrap(), Portable::Recode(_)));
+        assert!(matches!(of(&encoded(&grey, ImageFormat::Tiff)).unwrap(), Portable::Recode(_)));
+
+        // A quarter turn, as a phone writes it: TIFF header, one entry, tag 0x0112 = 6.
+        let exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let turned = [&jpeg[..2], exif, &jpeg[2..]].concat();
+        assert_eq!(of(&turned).unwrap(), Portable::Recode("its EXIF orientation turns it"));
+        let cmyk = b"\xff\xd8\xff\xc0\0\x14\x08\0\x01\0\x01\x04............\xff\xda\0\x02";
+        assert_eq!(jpeg_frame(cmyk), Some((4, 24)));
+    }
+
+    #[test]
+    fn cut_files_are_refused() {
+        let picture = DynamicImage::new_rgb8(64, 64);
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::WebP] {
+            let bytes = encoded(&picture, format);
+            assert!(of(&bytes).is_ok(), "{format:?}");
+            assert!(of(&bytes[..bytes.len() - 8]).is_err(), "{format:?}");
+        }
+        assert!(of(b"no image").is_err());
+    }
+
+    #[test]
+    fn differences_are_absolute_and_of_the_querys_size() {
+        let query = DynamicImage::ImageRgb8(RgbImage::from_pixel(4, 2, image::Rgb([10, 200, 30])));
+        let reference = DynamicImage::ImageRgb8(RgbImage::from_pixel(8, 8, image::Rgb([15, 100, 30])));
+        let apart = difference(&query, &reference).to_rgb8();
+        assert_eq!(apart.dimensions(), (4, 2));
+        assert!(apart.pixels().all(|pixel| pixel.0 == [5, 100, 0]));
+        assert_eq!(encode_png(&query).unwrap(), encode_png(&query).unwrap());
+    }
 }

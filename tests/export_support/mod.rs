@@ -24,6 +24,7 @@ pub const MODES: [&str; 3] = ["passed", "scratch", "dent"];
 pub struct Lab {
     pub dir: tempfile::TempDir,
     pub project: Project,
+    pub hard_links: bool,
 }
 
 impl Lab {
@@ -47,7 +48,7 @@ impl Lab {
                 }
             }
         }
-        let lab = Self { dir, project };
+        let lab = Self { dir, project, hard_links: false };
         (0..samples).for_each(|n| draw(&lab.image(n), n));
         lab
     }
@@ -108,7 +109,7 @@ impl Lab {
             out,
             folders: &folders,
             models: &|id| Some(format!("model of {id}")),
-            hard_links: false,
+            hard_links: self.hard_links,
             tool: "mekiki test",
             project: &self.project.name,
         };
