@@ -8,6 +8,7 @@ mod boards;
 mod context;
 mod demo;
 mod exemplar;
+mod export;
 mod import;
 mod init;
 mod log;
@@ -73,6 +74,8 @@ enum Command {
     Rebuild,
     /// Store predictions.
     Predict(predict::PredictArgs),
+    /// Write the training set from approved samples.
+    Export(export::ExportArgs),
     /// Show a sample, or the conversation that is made of it.
     Show(show::ShowArgs),
     /// Count samples, decisions and agreement.
@@ -124,6 +127,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Log(args) => log::run(context, args),
         Command::Rebuild => rebuild::run(context),
         Command::Predict(args) => predict::run(context, args),
+        Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),
         Command::Stats(args) => stats::run(context, args),
         Command::Boards(args) => boards::run(context, args),

@@ -4,5 +4,7 @@
 //! symbolic link), dimensions are checked before memory is taken, and a broken file is an error that names it.
 
 mod file;
+mod portable;
 
 pub use file::{ImageError, Limits, Picture, decode, decode_bytes, dimensions, dimensions_of_bytes, hash_bytes, hash_file, locate};
+pub use portable::{Portable, difference, encode_png, portable};

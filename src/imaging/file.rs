@@ -102,22 +102,26 @@ fn open(path: &Path) -> Result<ImageReader<BufReader<File>>, ImageError> {
     reader(BufReader::new(file), path)
 }
 
-fn reader<R: BufRead + Seek>(source: R, path: &Path) -> Result<ImageReader<R>, ImageError> {
+pub(super) fn reader<R: BufRead + Seek>(source: R, path: &Path) -> Result<ImageReader<R>, ImageError> {
     ImageReader::new(source).with_guessed_format().map_err(|source| ImageError::Io { path: path.to_owned(), source })
 }
 
 fn decode_reader<R: BufRead + Seek>(mut reader: ImageReader<R>, path: &Path, limits: Limits) -> Result<Picture, ImageError> {
     let failed = |source| ImageError::Decode { path: path.to_owned(), source };
-    let mut most = image::Limits::default();
-    most.max_image_width = Some(limits.side);
-    most.max_image_height = Some(limits.side);
-    most.max_alloc = Some(limits.bytes);
-    reader.limits(most);
+    limit(&mut reader, limits);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+pub(super) fn limit<R: BufRead + Seek>(reader: &mut ImageReader<R>, limits: Limits) {
+    let mut most = image::Limits::default();
+    most.max_image_width = Some(limits.side);
+    most.max_image_height = Some(limits.side);
+    most.max_alloc = Some(limits.bytes);
+    reader.limits(most);
 }
 
 #[cfg(test)]

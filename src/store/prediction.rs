@@ -79,6 +79,15 @@ impl Store {
         Ok(sources)
     }
 
+    /// The name of the model that made the prediction with this number; `None` when it has given way to a newer one.
+    pub fn model_of(&self, prediction: i64) -> Result<Option<String>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT s.source FROM predictions p JOIN prediction_sources s ON s.id = p.source WHERE p.id = ?1")?;
+        let source: Option<String> = statement.query_row([prediction], |row| row.get(0)).optional()?;
+        source.map(|source| Ok(read::<PredictionSource>("a prediction source", &source)?.model)).transpose()
+    }
+
     /// Everything that any model said of a sample, oldest first.
     pub fn predictions(&self, id: &SampleId) -> Result<Vec<Prediction>, StoreError> {
         self.read_predictions(seq_of(&self.connection, id)?, None)
