@@ -104,8 +104,9 @@ impl HashModel {
             (hash >> 40) as f32 / (1 << 24) as f32 * self.reach
         };
         let logits: Vec<f32> = (0..self.size).map(logit).collect();
-        let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
-        let logs: Vec<f32> = logits.iter().map(|logit| logit - sum.ln()).collect();
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
+        let logs: Vec<f32> = logits.iter().map(|logit| logit - top - sum.ln()).collect();
         self.known.borrow_mut().insert(context, logs.clone());
         logs
     }
