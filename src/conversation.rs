@@ -9,7 +9,7 @@ mod instructions;
 mod plan;
 mod pool;
 
-pub use answer::{AnswerProblem, AnswerTemplate, ParsedAnswer, TemplateProblem};
+pub use answer::{AnswerProblem, AnswerTemplate, ParsedAnswer, Spans, TemplateProblem};
 pub use compose::{ComposeError, Conversation, ImagePart, ImageRole, Part, Picks, Recipe, Role, Turn};
 pub use instructions::{InstructionText, Instructions};
 pub use plan::SamplingPlan;

@@ -1,6 +1,7 @@
 //! The text of an answer: rendered exactly, parsed with patience.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::domain::{Field, FieldId, Label, Value, ValueError, fold_text};
 
@@ -16,6 +17,9 @@ enum Line {
     Fixed(String),
     Value { before: String, field: Field, after: String },
 }
+
+/// By field, line by line: the bytes that its value takes in an answer's text.
+pub type Spans = Vec<(FieldId, Range<usize>)>;
 
 /// Why a text is no answer template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,22 +123,41 @@ impl AnswerTemplate {
     }
 
     pub(super) fn render_with<'v>(&self, value_of: impl Fn(&Field) -> Option<&'v Value>) -> Result<String, FieldId> {
+        self.write(value_of).map(|(text, _)| text)
+    }
+
+    fn write<'v>(&self, value_of: impl Fn(&Field) -> Option<&'v Value>) -> Result<(String, Spans), FieldId> {
         let mut text = String::new();
+        let mut spans = Vec::new();
         for line in &self.lines {
-            let written = match line {
-                Line::Fixed(line) => line.clone(),
-                Line::Value { before, field, after } => match value_of(field) {
-                    Some(value) => format!("{before}{}{after}", field.render(value)),
+            let value = match line {
+                Line::Fixed(_) => None,
+                Line::Value { field, .. } => match value_of(field) {
                     None if field.required => return Err(field.id.clone()),
                     None => continue,
+                    value => value,
                 },
             };
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&written);
+            match (line, value) {
+                (Line::Value { before, field, after }, Some(value)) => {
+                    text.push_str(before);
+                    let start = text.len();
+                    text.push_str(&field.render(value));
+                    spans.push((field.id.clone(), start..text.len()));
+                    text.push_str(after);
+                }
+                (Line::Fixed(written) | Line::Value { before: written, .. }, _) => text.push_str(written),
+            }
         }
-        Ok(text)
+        Ok((text, spans))
+    }
+
+    /// The answer's exact text with the bytes that each value takes in it, line by line.
+    pub fn render_spans(&self, label: &Label) -> Result<(String, Spans), FieldId> {
+        self.write(|field| label.get(&field.id))
     }
 
     /// Reads an answer back: exactly where it is exact, else forgiving other bullets, `:` for `->`, case, spaces and
