@@ -14,8 +14,8 @@ use super::reader::Reader;
 use super::{Store, StoreError};
 use crate::domain::{Filter, Sort, SortKey};
 
-/// So many rows are looked up one by one, and sorted, in about 30 ms. Tests reach the other side of it.
-const FEW: i64 = if cfg!(test) { 8 } else { 50_000 };
+/// So many rows are looked up one by one, and sorted, in about 10 ms. Tests reach the other side of it.
+const FEW: i64 = if cfg!(test) { 8 } else { 20_000 };
 
 /// Where a page ended: the next one begins behind it.
 #[derive(Debug, Clone, PartialEq)]
