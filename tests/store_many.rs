@@ -35,7 +35,7 @@ fn reviewer() {
         turn += 1;
         if turn % 4 == 0 {
             decide(&mut store, view.revision, Edit::Flag(true));
-            assert_eq!(store.undo(&who).unwrap().applied, [view.sample.id.clone()]);
+            assert_eq!(store.undo(&who).unwrap().applied, std::slice::from_ref(&view.sample.id));
             let base = store.sample(&view.sample.id).unwrap().revision;
             decide(&mut store, base, approve(&view.label));
         } else {

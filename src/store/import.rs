@@ -131,15 +131,11 @@ impl ImportSession<'_> {
             None => "",
             Some(folder) => folder.to_str().filter(|_| folder.is_absolute()).ok_or_else(|| StoreError::Folder(folder.clone()))?,
         };
-        let number = match self.folders.iter().position(|known| known == text) {
-            Some(number) => number,
-            None => {
-                let number = self.folders.len();
-                self.store.connection.execute("INSERT INTO staged_folders VALUES (?1, ?2)", params![number as i64, text])?;
-                self.folders.push(text.to_owned());
-                number
-            }
-        };
+        let number = self.folders.iter().position(|known| known == text).unwrap_or(self.folders.len());
+        if number == self.folders.len() {
+            self.store.connection.execute("INSERT INTO staged_folders VALUES (?1, ?2)", params![number as i64, text])?;
+            self.folders.push(text.to_owned());
+        }
         Ok((number as i64, text.to_owned()))
     }
 

@@ -25,13 +25,8 @@ impl Store {
     pub fn add_predictions(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)]) -> Result<(), StoreError> {
         let writing = self.begin()?;
         let text = write(source)?;
-        let number = match find_source(&writing, &text)? {
-            Some(number) => number,
-            None => {
-                writing.execute("INSERT INTO prediction_sources (source) VALUES (?1)", [&text])?;
-                writing.last_insert_rowid()
-            }
-        };
+        writing.execute("INSERT OR IGNORE INTO prediction_sources (source) VALUES (?1)", [&text])?;
+        let number = find_source(&writing, &text)?;
         writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
         let mut touched = Vec::with_capacity(predictions.len());
         for (id, fields) in predictions {
@@ -40,7 +35,7 @@ impl Store {
             insert.execute((seq, number, write_prediction(writing.schema, fields)?))?;
             touched.push(seq);
         }
-        if active_source(&writing)? == Some(number) {
+        if active_source(&writing)? == number {
             writing.refresh(&touched)?;
         }
         writing.commit()

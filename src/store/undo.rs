@@ -42,12 +42,11 @@ impl Store {
         let top = top(&writing, &who.reviewer, stack)?.ok_or_else(nothing)?;
         let (mut touched, mut applied, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for (seq, revision, sample) in writing.samples_of(top)? {
-            match writing.decided_since(seq, top, &who.reviewer)? {
-                Some(reason) => refused.push(Refusal { sample, reason }),
-                None => {
-                    touched.push((seq, revision));
-                    applied.push(sample);
-                }
+            if let Some(reason) = writing.decided_since(seq, top, &who.reviewer)? {
+                refused.push(Refusal { sample, reason });
+            } else {
+                touched.push((seq, revision));
+                applied.push(sample);
             }
         }
         let kind = match stack {
@@ -99,9 +98,9 @@ impl Writing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Edit, Schema, State};
+    use crate::domain::{Edit, Label, Schema, State};
     use crate::store::testing::{approve, id, label, pins, project, set, who};
-    use crate::store::{Decision, DecisionKind, Rebuilt, SampleView};
+    use crate::store::{Decision, DecisionKind, Rebuilt, Revision, SampleView};
     use proptest::prelude::*;
 
     fn decide(store: &mut Store, reviewer: &str, samples: &[usize], edit: &Edit) {
@@ -202,7 +201,7 @@ mod tests {
             Act::Undo(reviewer) => drop(store.undo(&who(REVIEWERS[*reviewer]))),
             Act::Redo(reviewer) => drop(store.redo(&who(REVIEWERS[*reviewer]))),
             Act::Import(sample, labelled) => {
-                let label = if *labelled { label(schema, &[("judgement", "defective")]) } else { Default::default() };
+                let label = if *labelled { label(schema, &[("judgement", "defective")]) } else { Label::default() };
                 let mut import = store.begin_import(&who("import"), "test").unwrap();
                 import.add(&crate::store::testing::sample(*sample, label)).unwrap();
                 import.finish().unwrap();
@@ -211,7 +210,7 @@ mod tests {
     }
 
     fn views(store: &Store) -> Vec<SampleView> {
-        (0..SAMPLES).map(|n| SampleView { revision: Default::default(), ..store.sample(&id(n)).unwrap() }).collect()
+        (0..SAMPLES).map(|n| SampleView { revision: Revision::default(), ..store.sample(&id(n)).unwrap() }).collect()
     }
 
     proptest! {
