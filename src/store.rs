@@ -13,6 +13,7 @@ mod decide;
 mod derive;
 mod effective;
 mod error;
+mod history;
 mod import;
 mod layout;
 mod log;

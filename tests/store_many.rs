@@ -35,7 +35,7 @@ fn reviewer() {
         turn += 1;
         if turn % 4 == 0 {
             decide(&mut store, view.revision, Edit::Flag(true));
-            assert_eq!(store.undo(&who).unwrap().applied, [view.sample.id.clone()]);
+            assert_eq!(store.undo(&who).unwrap().applied, std::slice::from_ref(&view.sample.id));
             let base = store.sample(&view.sample.id).unwrap().revision;
             decide(&mut store, base, approve(&view.label));
         } else {
@@ -90,6 +90,21 @@ fn two_accounts_of_one_group_share_a_project() {
     assert!(run("reviewer_of_one", 60_001, "aiko").contains("approved"));
     let store = Store::open(dir.path(), &schema()).unwrap();
     assert_eq!(store.stats().unwrap().approved, 2);
+    drop(store);
+    // Somebody else may look, where nothing can be written.
+    for (place, mode) in [("", 0o555), (".mekiki", 0o555), (".mekiki/store.sqlite", 0o444)] {
+        fs::set_permissions(dir.path().join(place), Permissions::from_mode(mode)).unwrap();
+    }
+    assert!(run("looker", 60_003, "guest").contains("approved 2"));
+}
+
+/// Not a test by itself: looks at a project.
+#[test]
+fn looker() {
+    if let (Ok(dir), Ok(_)) = (std::env::var(DIR), std::env::var(NAME)) {
+        let store = Store::open_read_only(Path::new(&dir), &schema()).unwrap();
+        println!("approved {}", store.stats().unwrap().approved);
+    }
 }
 
 /// Not a test by itself: makes a project.

@@ -118,3 +118,17 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_reads_that_a_database_is_locked() {
+        for code in [rusqlite::ffi::SQLITE_BUSY, rusqlite::ffi::SQLITE_LOCKED, rusqlite::ffi::SQLITE_BUSY_SNAPSHOT] {
+            let said = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some("database is locked".to_owned()));
+            let told = StoreError::from(said).to_string();
+            assert!(told.contains("another process") && !told.contains("locked"), "{told}");
+        }
+    }
+}

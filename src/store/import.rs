@@ -131,15 +131,11 @@ impl ImportSession<'_> {
             None => "",
             Some(folder) => folder.to_str().filter(|_| folder.is_absolute()).ok_or_else(|| StoreError::Folder(folder.clone()))?,
         };
-        let number = match self.folders.iter().position(|known| known == text) {
-            Some(number) => number,
-            None => {
-                let number = self.folders.len();
-                self.store.connection.execute("INSERT INTO staged_folders VALUES (?1, ?2)", params![number as i64, text])?;
-                self.folders.push(text.to_owned());
-                number
-            }
-        };
+        let number = self.folders.iter().position(|known| known == text).unwrap_or(self.folders.len());
+        if number == self.folders.len() {
+            self.store.connection.execute("INSERT INTO staged_folders VALUES (?1, ?2)", params![number as i64, text])?;
+            self.folders.push(text.to_owned());
+        }
         Ok((number as i64, text.to_owned()))
     }
 
@@ -207,5 +203,68 @@ impl Writing<'_> {
             append_sample(self, op, *seq, revision, None)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Filter;
+    use crate::store::Rebuilt;
+    use crate::store::testing::{id, label, pins, project, sample, who};
+
+    fn import(store: &mut Store, samples: impl IntoIterator<Item = NewSample>) -> Imported {
+        let mut import = store.begin_import(&who("aiko"), "rows.jsonl").unwrap();
+        samples.into_iter().for_each(|sample| import.add(&sample).unwrap());
+        import.finish().unwrap()
+    }
+
+    #[test]
+    fn importing_twice_adds_nothing_twice() {
+        let (_dir, mut store) = project(pins(), 0);
+        let defective = label(store.schema(), &[("judgement", "defective")]);
+        let rows = |count| (0..count).map(|n| sample(n, defective.clone()));
+        assert_eq!(import(&mut store, rows(3)), Imported { added: 3, updated: 0, unchanged: 0 });
+        assert_eq!(import(&mut store, rows(3)), Imported { added: 0, updated: 0, unchanged: 3 });
+        assert_eq!(store.log(None, 9).unwrap().len(), 1, "an import that does nothing is not logged");
+        let elsewhere = NewSample {
+            reference: Some(NewImage { folder: Some("/data/良品".into()), path: RelativePath::new("r.png").unwrap() }),
+            ..sample(1, Label::default())
+        };
+        assert_eq!(
+            import(&mut store, rows(1).chain([elsewhere, sample(7, Label::default())])),
+            Imported { added: 1, updated: 1, unchanged: 1 }
+        );
+        let view = store.sample(&id(1)).unwrap();
+        assert_eq!((view.sample.ordinal, view.label.is_empty()), (1, true));
+        assert_ne!(view.revision, store.sample(&id(0)).unwrap().revision, "a form that shows the old label is stale");
+        let reference = view.sample.reference.unwrap();
+        assert!(store.folders().unwrap().contains(&(reference.folder, "/data/良品".into())));
+        assert_eq!(store.sample(&id(7)).unwrap().sample.ordinal, 3);
+        assert_eq!(store.rebuild().unwrap(), Rebuilt::default());
+    }
+
+    #[test]
+    fn a_repeated_id_is_named_and_the_first_stays() {
+        let (_dir, mut store) = project(pins(), 0);
+        let mut session = store.begin_import(&who("aiko"), "rows.jsonl").unwrap();
+        session.add(&sample(1, Label::default())).unwrap();
+        let again = NewSample { group: "other".into(), ..sample(1, Label::default()) };
+        assert!(session.add(&again).unwrap_err().to_string().contains("\"pin-0001\" again"));
+        assert_eq!(session.finish().unwrap().added, 1);
+        assert_eq!(store.sample(&id(1)).unwrap().sample.group, "board-0");
+    }
+
+    #[test]
+    fn an_import_that_is_broken_off_has_not_happened() {
+        let (dir, mut store) = project(pins(), 2);
+        let mut other = Store::open(dir.path(), store.schema()).unwrap();
+        let mut session = store.begin_import(&who("aiko"), "rows.jsonl").unwrap();
+        (0..9).for_each(|n| session.add(&sample(n, Label::default())).unwrap());
+        // Nobody waits for it meanwhile.
+        assert_eq!(import(&mut other, [sample(5, Label::default())]).added, 1);
+        drop(session);
+        assert_eq!(store.count(&Filter::default()).unwrap(), 3);
+        assert_eq!(import(&mut store, (0..9).map(|n| sample(n, Label::default()))).added, 6);
     }
 }

@@ -66,11 +66,11 @@ impl Reader<'_> {
             Subject::Confidence(Some(field)) => {
                 Ok(self.layout.column(Part::Confidence, field).map_or_else(never, |column| range(column, &term.comparison, 1e6)))
             }
-            Subject::State => Ok(self.words("state", &term.comparison, |word| Ok(State::parse(word).map(|state| state as i64)))?),
-            Subject::Type => self.words("image_type", &term.comparison, |word| {
+            Subject::State => Ok(words("state", &term.comparison, |word| Ok(State::parse(word).map(|state| state as i64)))?),
+            Subject::Type => words("image_type", &term.comparison, |word| {
                 Ok(self.schema.image_types().iter().position(|known| known == word).map(|index| index as i64))
             }),
-            Subject::Reviewer => self.words("reviewer", &term.comparison, |word| find_word(self.connection, word)),
+            Subject::Reviewer => words("reviewer", &term.comparison, |word| find_word(self.connection, word)),
             Subject::Kind => Ok(one_of(&term.comparison, |word| {
                 Sql::plain(Kind::parse(word).map_or_else(|| "0".to_owned(), |kind| self.plan.has_kind(kind)))
             })),
@@ -97,23 +97,18 @@ impl Reader<'_> {
             other => Ok(range(column, other, 1.0)),
         }
     }
+}
 
-    /// A column of interned or enumerated words; an empty word is "nobody".
-    fn words(
-        &self,
-        column: &str,
-        comparison: &Comparison,
-        number: impl Fn(&str) -> Result<Option<i64>, StoreError>,
-    ) -> Result<Predicate, StoreError> {
-        let codes = |words: &[String]| -> Result<Vec<Option<i64>>, StoreError> {
-            let code = |word: &String| if word.is_empty() { Ok(None) } else { Ok(Some(number(word)?.unwrap_or(i64::MIN))) };
-            words.iter().map(code).collect()
-        };
-        match comparison {
-            Comparison::Like(words) => Ok(member(column, &codes(words)?, true)),
-            Comparison::Unlike(words) => Ok(member(column, &codes(words)?, false)),
-            _ => Ok(never()),
-        }
+/// A column of interned or enumerated words; an empty word is "nobody".
+fn words(column: &str, comparison: &Comparison, number: impl Fn(&str) -> Result<Option<i64>, StoreError>) -> Result<Predicate, StoreError> {
+    let codes = |words: &[String]| -> Result<Vec<Option<i64>>, StoreError> {
+        let code = |word: &String| if word.is_empty() { Ok(None) } else { Ok(Some(number(word)?.unwrap_or(i64::MIN))) };
+        words.iter().map(code).collect()
+    };
+    match comparison {
+        Comparison::Like(words) => Ok(member(column, &codes(words)?, true)),
+        Comparison::Unlike(words) => Ok(member(column, &codes(words)?, false)),
+        _ => Ok(never()),
     }
 }
 

@@ -25,13 +25,8 @@ impl Store {
     pub fn add_predictions(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)]) -> Result<(), StoreError> {
         let writing = self.begin()?;
         let text = write(source)?;
-        let number = match find_source(&writing, &text)? {
-            Some(number) => number,
-            None => {
-                writing.execute("INSERT INTO prediction_sources (source) VALUES (?1)", [&text])?;
-                writing.last_insert_rowid()
-            }
-        };
+        writing.execute("INSERT OR IGNORE INTO prediction_sources (source) VALUES (?1)", [&text])?;
+        let number = find_source(&writing, &text)?;
         writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
         let mut touched = Vec::with_capacity(predictions.len());
         for (id, fields) in predictions {
@@ -40,7 +35,7 @@ impl Store {
             insert.execute((seq, number, write_prediction(writing.schema, fields)?))?;
             touched.push(seq);
         }
-        if active_source(&writing)? == Some(number) {
+        if active_source(&writing)? == number {
             writing.refresh(&touched)?;
         }
         writing.commit()
@@ -122,4 +117,63 @@ impl Store {
 fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id FROM prediction_sources WHERE source = ?1")?;
     Ok(statement.query_row([text], |row| row.get(0)).optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Exemplar, FieldPrediction, Filter, Kind};
+    use crate::store::Rebuilt;
+    use crate::store::testing::{id, pins, project};
+
+    fn source(model: &str) -> PredictionSource {
+        PredictionSource { model: model.into(), adapter: None, instruction: "v1".into(), exemplar: Exemplar::Right, kind: Kind::OneShot }
+    }
+
+    /// "Defective", said of a sample that is labelled as passed.
+    fn defective(store: &Store, share: f32) -> PredictedFields {
+        let field = store.schema().field_named("judgement").unwrap();
+        let [passed, defective] = ["passed", "defective"].map(|text| field.parse(text).unwrap());
+        let probabilities = vec![(defective.clone(), share), (passed, 1.0 - share)];
+        PredictedFields::from([(field.id.clone(), FieldPrediction { value: defective, probabilities, outside: 0.0 })])
+    }
+
+    #[test]
+    fn the_active_source_is_what_lists_show() {
+        let (_dir, mut store) = project(pins(), 3);
+        let (first, second) = (source("first"), source("second"));
+        let (sure, unsure) = (defective(&store, 0.9), defective(&store, 0.6));
+        store.add_predictions(&first, &[(id(0), sure.clone()), (id(1), unsure.clone())]).unwrap();
+        store.add_predictions(&second, &[(id(2), sure.clone())]).unwrap();
+        let schema = store.schema().clone();
+        let ids = |store: &Store, text: &str| -> Vec<SampleId> {
+            let filter = Filter::parse(&schema, text).unwrap();
+            store.page(&filter, None, 10).unwrap().rows.into_iter().map(|row| row.id).collect()
+        };
+        assert_eq!(ids(&store, "disagree sort=-disagreement"), [id(0), id(1)]);
+        assert_eq!(ids(&store, "confidence<0.8"), [id(1)]);
+        assert_eq!(store.stats().unwrap().fields[0].compared, 2);
+        store.set_active_source(&second).unwrap();
+        assert_eq!(ids(&store, "predicted"), [id(2)]);
+        assert_eq!(
+            store.sources().unwrap().iter().map(|known| (known.active, known.predictions)).collect::<Vec<_>>(),
+            [(false, 2), (true, 1)]
+        );
+        assert!(matches!(store.set_active_source(&source("third")), Err(StoreError::UnknownSource(model)) if model == "third"));
+        assert_eq!(store.rebuild().unwrap(), Rebuilt::default());
+    }
+
+    #[test]
+    fn a_new_prediction_takes_the_place_of_the_old_but_not_its_number() {
+        let (_dir, mut store) = project(pins(), 1);
+        let first = source("first");
+        for share in [0.9, 0.6] {
+            let said = defective(&store, share);
+            store.add_predictions(&first, &[(id(0), said)]).unwrap();
+        }
+        let all = store.predictions(&id(0)).unwrap();
+        assert_eq!((all.len(), all[0].id, all[0].fields.clone()), (1, 2, defective(&store, 0.6)));
+        assert_eq!(store.sample(&id(0)).unwrap().prediction, Some(all[0].clone()));
+        assert!(matches!(store.add_predictions(&first, &[(id(5), PredictedFields::new())]), Err(StoreError::UnknownSample(_))));
+    }
 }

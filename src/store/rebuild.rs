@@ -1,6 +1,6 @@
 //! Derived tables made anew from samples, log and predictions.
 
-use super::undo::{replay, store, stored};
+use super::history::{replay, store, stored};
 use super::writing::Writing;
 use super::{Store, StoreError};
 

@@ -78,15 +78,15 @@ impl Store {
         let _snapshot = self.snapshot()?;
         let fields = self.schema.fields();
         let column = |part, place| self.layout.columns[self.layout.place(part, place)].as_str();
-        let parts: String =
-            (0..fields.len()).map(|place| format!(", {}, {}", column(Part::Label, place), column(Part::Predicted, place))).collect();
+        let of_place = |place| [Part::Label, Part::Predicted].map(|part| column(part, place));
+        let columns = ["state", "flagged", "reviewer", "decided_at"].into_iter().chain((0..fields.len()).flat_map(of_place));
+        let sql = format!("SELECT {} FROM current NOT INDEXED", columns.collect::<Vec<_>>().join(", "));
         let counted: Vec<bool> = fields.iter().map(|field| !matches!(field.kind, FieldKind::Text { .. } | FieldKind::Box { .. })).collect();
         let mut states = [0_u64; State::ALL.len()];
         let mut flagged = 0;
         let mut tallies: Vec<Tally> = fields.iter().map(|_| Tally::default()).collect();
         let mut work: BTreeMap<i64, Work> = BTreeMap::new();
-        let mut statement =
-            self.connection.prepare(&format!("SELECT state, flagged, reviewer, decided_at{parts} FROM current NOT INDEXED"))?;
+        let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (state, marked): (usize, u64) = (row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)?.unsigned_abs());

@@ -1,6 +1,6 @@
 //! A small pin project for the store's tests with several processes and for its benchmark.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses its part; a test stops where something is not as expected")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
