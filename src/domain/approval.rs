@@ -90,7 +90,7 @@ impl Breach {
 }
 
 /// What keeps a label from being approved; empty when nothing does.
-pub(crate) fn breaches(schema: &Schema, label: &Label) -> Vec<Breach> {
+pub fn breaches(schema: &Schema, label: &Label) -> Vec<Breach> {
     let missing = schema.missing(label).map(|field| Breach::Missing(field.id.clone()));
     let foreign = label
         .iter()
