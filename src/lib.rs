@@ -8,6 +8,6 @@ pub mod domain;
 pub mod export;
 pub mod imaging;
 pub mod import;
-
+pub mod keys;
 pub mod review;
 pub mod store;

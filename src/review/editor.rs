@@ -118,13 +118,13 @@ fn begins_a_number(typed: &str, min: i64, max: i64) -> bool {
 }
 
 /// The box that a new box begins as: the middle of the picture.
-pub fn first_box() -> Option<BoundingBox> {
+pub(super) fn first_box() -> Option<BoundingBox> {
     let (near, far) = (LOC_STEPS * 3 / 8, LOC_STEPS * 5 / 8);
     BoundingBox::new(near, near, far, far)
 }
 
 /// The box moved by a step, or with its far sides moved; it stays on the picture and keeps an extent.
-pub fn shifted(area: BoundingBox, by: [i32; 2], grown: [i32; 2]) -> Option<BoundingBox> {
+pub(super) fn shifted(area: BoundingBox, by: [i32; 2], grown: [i32; 2]) -> Option<BoundingBox> {
     let [y1, x1, y2, x2] = area.steps().map(i32::from);
     let most = i32::from(LOC_STEPS) - 1;
     let side = |low: i32, high: i32, by: i32, grown: i32| {
