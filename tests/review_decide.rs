@@ -243,7 +243,10 @@ fn the_last_fix_is_repeated_as_one_step() {
 fn fixes_that_were_not_accepted_are_kept_when_the_sample_is_left() {
     let mut bench = Bench::agreed(3);
     let effects = bench.keys("<F3> 2 j");
-    let set: Vec<String> = changes(&effects).into_iter().map(|change| if let Change::Set { field, .. } = change { field.to_string() } else { panic!() }).collect();
+    let set: Vec<String> = changes(&effects)
+        .into_iter()
+        .map(|change| if let Change::Set { field, .. } = change { field.to_string() } else { panic!() })
+        .collect();
     assert_eq!(set, ["judgement"]);
     bench.save_all(4);
     bench.keys("k");
@@ -259,7 +262,8 @@ fn undo_takes_back_the_form_first_then_decisions() {
     assert_eq!(bench.form(), "DST 27 passed passed none");
     let effects = bench.keys("u");
     let [Effect::Undo { request }] = effects[..] else { panic!("{effects:?}") };
-    let outcome = Ok(Box::new(Reverted { entries: vec![Entry { revision: Revision(9), ..entry(2, "", SCRATCH) }], samples: 1, refused: vec![] }));
+    let outcome =
+        Ok(Box::new(Reverted { entries: vec![Entry { revision: Revision(9), ..entry(2, "", SCRATCH) }], samples: 1, refused: vec![] }));
     bench.tell(Message::Reverted { request, outcome: outcome.clone() });
     assert_eq!((bench.on_desk(), bench.form().as_str()), ("s2", "DST 27 defective scratch U3"));
     // An answer that was not asked for changes nothing.
@@ -315,7 +319,9 @@ fn quitting_waits_for_every_save_and_drops_none() {
 #[test]
 fn a_click_does_what_keys_do() {
     let mut bench = Bench::new(vec![entry(0, "", SCRATCH), entry(1, "", PASSED)]);
-    let position = |text| if let Value::Address(Some(address)) = schema().field_named("position").unwrap().parse(text).unwrap() { address } else { panic!() };
+    let position = |text| {
+        if let Value::Address(Some(address)) = schema().field_named("position").unwrap().parse(text).unwrap() { address } else { panic!() }
+    };
     bench.input(InputKind::Point(Point::Cell(position("D9"))));
     assert_eq!((bench.value(4).as_str(), bench.desk().focus), ("D9", 4));
     bench.input(InputKind::Point(Point::Field(3)));

@@ -87,7 +87,9 @@ pub enum Problem {
         scope: Scope,
     },
     /// Two bindings that cannot both be reached.
-    #[error("{place}: {keys} clashes with {other_keys} at {other}; take one of them away (a key = false takes away what the extended keymap has)")]
+    #[error(
+        "{place}: {keys} clashes with {other_keys} at {other}; take one of them away (a key = false takes away what the extended keymap has)"
+    )]
     Clash {
         /// Where.
         place: Place,

@@ -71,9 +71,9 @@ impl Pending {
             return Fed::Pending(hints);
         }
         let digit = chord.typed().and_then(|c| c.to_digit(10)).filter(|_| self.chords.len() == 1);
-        let count = digit.filter(|digit| *digit > 0 || self.count.is_some()).map(|digit| {
-            self.count.unwrap_or(0).saturating_mul(10).saturating_add(digit).min(MOST)
-        });
+        let count = digit
+            .filter(|digit| *digit > 0 || self.count.is_some())
+            .map(|digit| self.count.unwrap_or(0).saturating_mul(10).saturating_add(digit).min(MOST));
         self.clear();
         self.count = count;
         if count.is_some() { Fed::Pending(Vec::new()) } else { Fed::Nothing }

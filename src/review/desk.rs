@@ -201,9 +201,8 @@ impl Desk {
     pub fn unfinished(&self) -> Vec<Decision> {
         let form = self.seen.as_ref().map_or(&self.form, |seen| &seen.form);
         let entry = form.entry();
-        let kept = form.changes().into_iter().filter(|(field, value, _)| {
-            entry.label.get(field) != Some(value) || !entry.decided.contains(field)
-        });
+        let kept =
+            form.changes().into_iter().filter(|(field, value, _)| entry.label.get(field) != Some(value) || !entry.decided.contains(field));
         let decision = |change| Decision { sample: entry.id.clone(), base: entry.revision, change };
         kept.map(|(field, value, origin)| decision(Change::Set { field, value, origin })).collect()
     }

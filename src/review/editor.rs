@@ -37,9 +37,7 @@ impl Editor {
         match &field.kind {
             FieldKind::Choice { .. } | FieldKind::MultiChoice { .. } => Some(Self::TypeAhead(TextInput::default())),
             FieldKind::Integer { .. } | FieldKind::Address { .. } => Some(Self::Entry(String::new())),
-            FieldKind::Text { .. } => {
-                Some(Self::Text(TextInput::new(&value.map(|value| field.render(value)).unwrap_or_default())))
-            }
+            FieldKind::Text { .. } => Some(Self::Text(TextInput::new(&value.map(|value| field.render(value)).unwrap_or_default()))),
             FieldKind::Box { .. } => None,
         }
     }

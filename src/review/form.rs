@@ -247,29 +247,24 @@ impl Form {
         }
     }
 
-    /// The next field that a rule changes, and how.
+    /// The next field that a rule changes, and how. Where what is firm stands against a rule, the rule's one free
+    /// reason gives way before the rule can change anything else.
     fn consequence(&self, firm: &BTreeSet<usize>) -> Option<(usize, Said)> {
         let label = self.label();
         let is_firm = |condition: &Condition| self.place(&condition.field).is_none_or(|field| firm.contains(&field));
-        let in_force = self.schema.rules().iter().filter(|rule| rule.in_force(&label));
-        for rule in in_force.filter(|rule| rule.when.iter().chain(&rule.then).any(is_firm)) {
-            for demand in rule.then.iter().filter(|demand| demand.holds(&label) != Some(true)) {
-                let change = if is_firm(demand) {
-                    // What was chosen stands against the rule, so that the rule's one free reason must give way.
-                    let mut free = rule.when.iter().filter(|reason| !is_firm(reason));
-                    match (demand.holds(&label), free.next(), free.next()) {
-                        (Some(false), Some(reason), None) => self.fit(reason, &label, |value| !reason.allows(value)),
-                        _ => None,
-                    }
-                } else {
-                    self.fit(demand, &label, |value| demand.allows(value))
-                };
-                if change.is_some() {
-                    return change;
-                }
-            }
-        }
-        None
+        let rules = || {
+            let in_force = self.schema.rules().iter().filter(|rule| rule.in_force(&label));
+            in_force.filter(|rule| rule.when.iter().chain(&rule.then).any(is_firm))
+        };
+        let gives_way = rules().filter(|rule| rule.broken(&label).any(is_firm)).find_map(|rule| {
+            let mut free = rule.when.iter().filter(|reason| !is_firm(reason));
+            let only = free.next().filter(|_| free.next().is_none())?;
+            self.fit(only, &label, |value| !only.allows(value))
+        });
+        gives_way.or_else(|| {
+            let demands = rules().flat_map(|rule| &rule.then).filter(|demand| !is_firm(demand) && demand.holds(&label) != Some(true));
+            demands.into_iter().find_map(|demand| self.fit(demand, &label, |value| demand.allows(value)))
+        })
     }
 
     /// What becomes of a field whose value must be another: the only one that is allowed, else the only one of those

@@ -146,9 +146,7 @@ impl Notice {
     pub fn text(&self, language: Language) -> String {
         let say = |en: &str, ja: &str| language.choose(en, ja).to_owned();
         match self {
-            Self::NotHere(action) => {
-                language.choose(format!("{action} does nothing here"), format!("{action} はここでは使えません"))
-            }
+            Self::NotHere(action) => language.choose(format!("{action} does nothing here"), format!("{action} はここでは使えません")),
             Self::NotShownYet => say("not accepted: this sample was not on the screen yet", "まだ表示されていないため承認していません"),
             Self::StopsAt { field, rule: None } => {
                 language.choose(format!("choose a value for {field}"), format!("{field} の値を選んでください"))
@@ -171,10 +169,11 @@ impl Notice {
             ),
             Self::AllDecided => say("every sample of this queue is decided", "この一覧はすべて決定済みです"),
             Self::NothingSelected => say("nothing is selected", "何も選択されていません"),
-            Self::RangeOnItsWay => say("rows of the range are still being loaded; once more, please", "範囲を読み込み中です。もう一度押してください"),
-            Self::TooMany(most) => {
-                language.choose(format!("at most {most} at once; narrow the filter"), format!("一度に {most} 件までです。絞り込んでください"))
+            Self::RangeOnItsWay => {
+                say("rows of the range are still being loaded; once more, please", "範囲を読み込み中です。もう一度押してください")
             }
+            Self::TooMany(most) => language
+                .choose(format!("at most {most} at once; narrow the filter"), format!("一度に {most} 件までです。絞り込んでください")),
             Self::NothingToDo => say("nothing would change", "変更するものがありません"),
             Self::BatchSent { samples, spot } => {
                 let sent = language.choose(format!("saving {samples}"), format!("{samples} 件を保存中"));
@@ -197,7 +196,9 @@ impl Notice {
                 text
             }
             Self::Flips(count) => language.choose(format!("{count} predictions differ"), format!("予測が {count} 件変わりました")),
-            Self::ClaimLost(by) => language.choose(format!("{by} is looking at this sample too"), format!("{by} さんもこの試料を見ています")),
+            Self::ClaimLost(by) => {
+                language.choose(format!("{by} is looking at this sample too"), format!("{by} さんもこの試料を見ています"))
+            }
             Self::Waiting(saves) => language.choose(format!("waiting for {saves} saves"), format!("保存を待っています({saves} 件)")),
             Self::NoSuchSample => say("no such sample in this queue", "この一覧にその試料はありません"),
             Self::ViewSaved(name) => language.choose(format!("saved as {name}"), format!("{name} として保存しました")),

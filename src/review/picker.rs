@@ -1,7 +1,7 @@
 //! A list to pick from, narrowed by typing: the palette, and every other choice.
 
 use super::{Action, Language, Query, SPECS, TextInput};
-use crate::domain::{PredictionSource, Value, fold_text};
+use crate::domain::{PredictionSource, Value};
 
 /// What picking an item does.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,14 +54,14 @@ impl Picker {
 
     /// The items that what is typed leaves over: those that begin with it first.
     pub fn visible(&self) -> Vec<&Item> {
-        let wanted = fold_text(self.input.text());
+        let wanted = self.input.text().to_lowercase();
         let words: Vec<&str> = wanted.split_whitespace().collect();
         let holds = |item: &&Item| {
-            let text = format!("{} {}", fold_text(&item.text), fold_text(&item.detail));
+            let text = format!("{} {}", item.text, item.detail).to_lowercase();
             words.iter().all(|word| text.contains(word))
         };
         let mut visible: Vec<&Item> = self.items.iter().filter(holds).collect();
-        visible.sort_by_key(|item| !fold_text(&item.text).starts_with(&wanted));
+        visible.sort_by_key(|item| !item.text.to_lowercase().starts_with(wanted.trim()));
         visible
     }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mekiki::domain::{
     self, Condition, Exemplar, Field, FieldId, FieldKind, FieldPrediction, Grid, Kind, Label, Prediction, PredictionSource, ReviewerName,
@@ -21,6 +21,11 @@ fn field(id: &str, required: bool, kind: FieldKind) -> Field {
 
 /// Every kind of field, and the rules of the pin boards.
 pub fn schema() -> Arc<Schema> {
+    static SCHEMA: OnceLock<Arc<Schema>> = OnceLock::new();
+    Arc::clone(SCHEMA.get_or_init(make_schema))
+}
+
+fn make_schema() -> Arc<Schema> {
     let grid = Grid { rows: strings(&["U", "C", "D"]), columns: (1..=9).map(|n| n.to_string()).collect() };
     let modes = ["passed", "scratch", "dent", "bent", "missing", "stain", "chip", "burr", "discolouration", "crack"];
     let fields = vec![
@@ -124,7 +129,11 @@ impl Bench {
             theme: Theme::Dark,
         };
         let (state, effects) = State::new(setup);
-        let keymap = Keymap::built_in(keymap).unwrap().unwrap();
+        static DEFAULT: OnceLock<Keymap> = OnceLock::new();
+        let keymap = match keymap {
+            "default" => DEFAULT.get_or_init(|| Keymap::built_in("default").unwrap().unwrap()).clone(),
+            other => Keymap::built_in(other).unwrap().unwrap(),
+        };
         let mut bench = Self { state, keymap, pending: Pending::default(), effects, rows, time_ms: 1_000 };
         bench.answer_pages();
         bench.draw();
