@@ -37,7 +37,7 @@ pub use entry::{Answer, Change, Decision, Entry, Revision};
 pub use form::{Doubt, Form, How, Standing};
 pub use history::{Flight, History};
 pub use input::{Input, InputKind, Layout, Point};
-pub use look::Look;
+pub use look::{Face, Look};
 pub use message::{Counts, Message, Reason, Refusal, Reverted, View};
 pub use notice::{Language, Notice, Notices, Posted, Theme};
 pub use picker::{Item, Pick, Picker};

@@ -277,13 +277,13 @@ fn undo_takes_back_the_form_first_then_decisions() {
 fn a_refused_decision_comes_back_and_names_who_was_first() {
     let mut bench = Bench::agreed(4);
     bench.keys("a");
-    bench.refuse(Reason::Stale { by: reviewer("ken"), time_ms: 5 });
+    bench.refuse(&Reason::Stale { by: reviewer("ken"), time_ms: 5 });
     assert_eq!((bench.on_desk(), bench.notice().as_str()), ("s0", "s0 was not saved: ken has changed it since"));
     assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::LoadSample { sample, .. } if *sample == id(0))));
     // Not while something else is being typed: then it comes after the next verdict.
     let mut bench = Bench::agreed(4);
     bench.keys("a <F1> 2");
-    bench.refuse(Reason::Claimed { by: reviewer("ken") });
+    bench.refuse(&Reason::Claimed { by: reviewer("ken") });
     assert_eq!(bench.on_desk(), "s1");
     bench.keys("a");
     assert_eq!(bench.on_desk(), "s0");

@@ -144,7 +144,7 @@ fn happen(bench: &mut Bench, event: &Event) -> Vec<Effect> {
         Event::Answer(n) => bench.tell(Message::Page { request: RequestId(*n as u64 % 50), from: 0, total: 12, rows: bench.rows.clone() }),
         Event::Predict(n) => bench.tell(Message::Predicted { sample: id(*n), prediction: Box::new(prediction(77, SCRATCH)) }),
         Event::Refuse => {
-            bench.refuse(Reason::Stale { by: reviewer("ken"), time_ms: 1 });
+            bench.refuse(&Reason::Stale { by: reviewer("ken"), time_ms: 1 });
             Vec::new()
         }
         Event::Fail => {

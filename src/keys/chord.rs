@@ -175,12 +175,11 @@ impl Chord {
                 _ => lost(),
             },
             // Escape and these begin the sequences of other keys.
-            Key::Char('[' | 'O') if self.alt => lost(),
+            Key::Char('[' | 'O') | Key::Esc | Key::Tab if self.alt => lost(),
             Key::Enter | Key::Backspace | Key::Esc | Key::Tab if self.ctrl => same(self.key),
             Key::Enter | Key::Backspace | Key::Esc if self.shift => {
                 Err(ChordError::Same { got: text.to_owned(), same: Self { shift: false, ..self }.to_string() })
             }
-            Key::Esc | Key::Tab if self.alt => lost(),
             _ => Ok(self),
         }
     }

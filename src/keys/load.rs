@@ -226,11 +226,8 @@ impl Reader<'_> {
                         self.problems.push(Problem::Clash { place, keys, other: taken.place, other_keys });
                     }
                 }
-                Some(Line::Unbind) => {
-                    if !branch.remove(&chords) {
-                        self.problems.push(Problem::NotBound { place, keys: write_sequence(&chords) });
-                    }
-                }
+                Some(Line::Unbind) if branch.remove(&chords) => {}
+                Some(Line::Unbind) => self.problems.push(Problem::NotBound { place, keys: write_sequence(&chords) }),
                 Some(Line::Name(label)) => named.push((chords, label, place)),
             }
         }

@@ -17,6 +17,13 @@ struct Seen {
     images: Option<ImageHashes>,
 }
 
+impl Seen {
+    fn decide(&self, change: Change) -> Decision {
+        let entry = self.form.entry();
+        Decision { sample: entry.id.clone(), base: entry.revision, change }
+    }
+}
+
 /// How a picture of the sample stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Picture {
@@ -189,12 +196,12 @@ impl Desk {
     pub fn accept(&self) -> Result<Decision, Hold> {
         let seen = self.seen.as_ref().ok_or(Hold::Unseen)?;
         let label = seen.form.approval().map_err(|(field, doubt)| Hold::Doubt(field, doubt))?;
-        Ok(self.decide(seen, Change::Approve { label, images: seen.images.clone(), shown: seen.shown.clone() }))
+        Ok(seen.decide(Change::Approve { label, images: seen.images.clone(), shown: seen.shown.clone() }))
     }
 
     /// Any other decision on what was drawn.
     pub fn decision(&self, change: Change) -> Result<Decision, Hold> {
-        self.seen.as_ref().map(|seen| self.decide(seen, change)).ok_or(Hold::Unseen)
+        self.seen.as_ref().map(|seen| seen.decide(change)).ok_or(Hold::Unseen)
     }
 
     /// What the reviewer has said without accepting, to be kept when the desk is left.
@@ -205,10 +212,5 @@ impl Desk {
             form.changes().into_iter().filter(|(field, value, _)| entry.label.get(field) != Some(value) || !entry.decided.contains(field));
         let decision = |change| Decision { sample: entry.id.clone(), base: entry.revision, change };
         kept.map(|(field, value, origin)| decision(Change::Set { field, value, origin })).collect()
-    }
-
-    fn decide(&self, seen: &Seen, change: Change) -> Decision {
-        let entry = seen.form.entry();
-        Decision { sample: entry.id.clone(), base: entry.revision, change }
     }
 }

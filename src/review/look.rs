@@ -2,6 +2,25 @@
 
 use super::Action;
 
+/// The picture in the large place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Face {
+    /// The picture that is asked about.
+    #[default]
+    Query,
+    /// The good product, flipped to and back.
+    Reference,
+    /// The difference of both.
+    Difference,
+}
+
+impl Face {
+    /// The other face, or back to the query.
+    fn flipped(self, to: Self) -> Self {
+        if self == to { Self::Query } else { to }
+    }
+}
+
 /// Zoom, place and appearance of the picture. It stays from sample to sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
@@ -9,10 +28,8 @@ pub struct Look {
     pub zoom: Option<u32>,
     /// The middle of what is seen, as a share of the width and of the height.
     pub centre: (f64, f64),
-    /// The reference stands in the query's place.
-    pub blink: bool,
-    /// The difference stands in the query's place.
-    pub difference: bool,
+    /// Which picture stands in the large place.
+    pub face: Face,
     /// The address grid is drawn.
     pub grid: bool,
     /// Boxes are drawn.
@@ -30,8 +47,7 @@ impl Default for Look {
         Self {
             zoom: None,
             centre: (0.5, 0.5),
-            blink: false,
-            difference: false,
+            face: Face::Query,
             grid: false,
             overlay: true,
             full_screen: false,
@@ -65,8 +81,8 @@ impl Look {
             Action::PanRight => self.centre.0 = pan(self.centre.0, reach),
             Action::PanUp => self.centre.1 = pan(self.centre.1, -reach),
             Action::PanDown => self.centre.1 = pan(self.centre.1, reach),
-            Action::Blink => (self.blink, self.difference) = (!self.blink, false),
-            Action::Difference => (self.difference, self.blink) = (!self.difference, false),
+            Action::Blink => self.face = self.face.flipped(Face::Reference),
+            Action::Difference => self.face = self.face.flipped(Face::Difference),
             Action::Grid => self.grid = !self.grid,
             Action::Overlay => self.overlay = !self.overlay,
             Action::FullScreen => self.full_screen = !self.full_screen,

@@ -40,29 +40,29 @@ impl Prompt {
         }
         let word = self.word();
         let quote = |text: String| if text.contains([' ', ',']) { format!("\"{text}\"") } else { text };
-        match word.rsplit_once(['=', ',']) {
-            Some((_, begun)) => {
-                let head = word.split(['=', '!']).next().unwrap_or_default();
-                let id = head.rsplit('.').next().unwrap_or_default();
-                let values = schema.field_named(id).and_then(|field| Some((field, field.values()?)));
-                let texts = values.map(|(field, values)| values.iter().map(|value| quote(field.render(value))).collect());
-                let begins = |text: &String| text.starts_with(begun);
-                texts.unwrap_or_else(Vec::new).into_iter().filter(begins).collect()
-            }
-            None => {
-                let fields = schema.fields().iter().map(|field| field.id.as_str());
-                let words = fields.chain(FilterWord::ALL.iter().map(|word| word.word));
-                words.filter(|known| known.starts_with(word)).map(str::to_owned).collect()
-            }
-        }
+        let known: Vec<String> = if word.contains('=') {
+            let head = word.split(['=', '!']).next().unwrap_or_default();
+            let field = schema.field_named(head.rsplit('.').next().unwrap_or_default());
+            let values = field.and_then(|field| Some(field.values()?.iter().map(|value| quote(field.render(value))).collect()));
+            values.unwrap_or_default()
+        } else {
+            let fields = schema.fields().iter().map(|field| field.id.as_str());
+            fields.chain(FilterWord::ALL.iter().map(|word| word.word)).map(str::to_owned).collect()
+        };
+        known.into_iter().filter(|known| known.starts_with(self.begun())).collect()
     }
 
     /// Takes the first completion.
     pub fn complete(&mut self, schema: &Schema) {
         if let Some(word) = self.completions(schema).into_iter().next() {
-            let begun = self.word().rsplit(['=', ',']).next().unwrap_or_default().len();
+            let begun = self.begun().len();
             self.input.insert(&word[begun..]);
         }
+    }
+
+    /// The part of the word that a completion goes on from.
+    fn begun(&self) -> &str {
+        self.word().rsplit(['=', ',']).next().unwrap_or_default()
     }
 
     fn word(&self) -> &str {

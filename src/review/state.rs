@@ -243,6 +243,10 @@ impl State {
         self.outbox.push(effect);
     }
 
+    pub(super) fn emit_all(&mut self, effects: Vec<Effect>) {
+        self.outbox.extend(effects);
+    }
+
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.outbox)
     }

@@ -147,7 +147,7 @@ impl State {
     fn tick(&mut self) {
         self.notices.expire(self.now_ms);
         let sent = self.history.send_waiting();
-        sent.into_iter().for_each(|effect| self.emit(effect));
+        self.emit_all(sent);
         if self.now_ms - self.claimed_ms >= RENEWED_MS
             && let Some(desk) = &self.desk
         {

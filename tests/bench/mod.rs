@@ -119,6 +119,7 @@ impl Bench {
     }
 
     pub fn with(keymap: &str, rows: Vec<Entry>) -> Self {
+        static DEFAULT: OnceLock<Keymap> = OnceLock::new();
         let setup = Setup {
             schema: schema(),
             reviewer: reviewer("aiko"),
@@ -129,7 +130,6 @@ impl Bench {
             theme: Theme::Dark,
         };
         let (state, effects) = State::new(setup);
-        static DEFAULT: OnceLock<Keymap> = OnceLock::new();
         let keymap = match keymap {
             "default" => DEFAULT.get_or_init(|| Keymap::built_in("default").unwrap().unwrap()).clone(),
             other => Keymap::built_in(other).unwrap().unwrap(),
@@ -233,7 +233,7 @@ impl Bench {
         count
     }
 
-    pub fn refuse(&mut self, reason: Reason) {
+    pub fn refuse(&mut self, reason: &Reason) {
         for (save, _, decisions) in self.saves() {
             let refused = decisions.into_iter().map(|decision| Refusal { sample: decision.sample, reason: reason.clone() }).collect();
             self.tell(Message::Saved { save, operation: None, applied: vec![], revision: Revision(0), refused });

@@ -84,7 +84,7 @@ impl State {
     /// Sends decisions to the store.
     pub(super) fn save(&mut self, kind: SaveKind, decisions: Vec<Decision>) {
         let effects = self.history.submit(kind, decisions);
-        effects.into_iter().for_each(|effect| self.emit(effect));
+        self.emit_all(effects);
     }
 
     fn accept(&mut self) {

@@ -132,13 +132,11 @@ impl State {
                 }
             }
             (Overlay::Picker(mut picker), _) => {
-                match moved(picker.cursor(), action, times, page) {
-                    Some(line) => picker.put_cursor(line),
-                    None => {
-                        picker.input.act(action);
-                        picker.put_cursor(0);
-                    }
+                let line = moved(picker.cursor(), action, times, page);
+                if line.is_none() {
+                    picker.input.act(action);
                 }
+                picker.put_cursor(line.unwrap_or(0));
                 self.overlay = Some(Overlay::Picker(picker));
             }
             (Overlay::Reader(text, line), _) => {

@@ -1,6 +1,6 @@
 //! What a mouse points at.
 
-use crate::domain::{FieldKind, Value, ValueOrigin};
+use crate::domain::{Address, FieldKind, Value, ValueOrigin};
 use crate::review::state::{Overlay, Screen};
 use crate::review::{Action, Point, State};
 
@@ -26,7 +26,7 @@ impl State {
                 }
             }
             Point::Choice(option) => drop(self.choose(option + 1)),
-            Point::Cell(address) => self.point_at_cell(Value::Address(Some(address))),
+            Point::Cell(address) => self.point_at_cell(address),
             Point::Wheel { closer } => drop(self.look.act(if closer { Action::ZoomIn } else { Action::ZoomOut })),
             Point::Row(row) => {
                 if row == self.queue.cursor {
@@ -54,7 +54,8 @@ impl State {
     }
 
     /// An address is given to the address field that has the focus, else to the first one.
-    fn point_at_cell(&mut self, value: Value) {
+    fn point_at_cell(&mut self, address: Address) {
+        let value = Value::Address(Some(address));
         let Some(desk) = &mut self.desk else { return };
         let is_address = |field: usize| matches!(desk.form.fields()[field].kind, FieldKind::Address { .. });
         let place = std::iter::once(desk.focus).chain(0..desk.form.fields().len()).find(|field| is_address(*field));

@@ -161,12 +161,18 @@ impl State {
                 let left = refused.len();
                 let named = refused.iter().take(NAMED).map(|refusal| (refusal.sample.clone(), refusal.reason.clone())).collect();
                 self.say(Notice::BatchSaved { applied: applied.len(), refused: named, left });
-                refused.into_iter().for_each(|refusal| self.load_sample(refusal.sample));
+                for refusal in refused {
+                    self.load_sample(refusal.sample);
+                }
             }
-            SaveKind::Single => refused.into_iter().for_each(|refusal| self.refused(refusal)),
+            SaveKind::Single => {
+                for refusal in refused {
+                    self.refused(refusal);
+                }
+            }
         }
         let sent = self.history.send_waiting();
-        sent.into_iter().for_each(|effect| self.emit(effect));
+        self.emit_all(sent);
         self.count();
         self.come_back();
         self.quit_if_saved();
