@@ -91,6 +91,11 @@ fn a_long_queue_is_read_by_pages_and_the_next_undecided_is_asked_for() {
     assert_eq!(bench.on_desk(), "s0");
     bench.answer_pages();
     assert_eq!(bench.on_desk(), "s500");
+    let effects = bench.keys("J");
+    let [Effect::Find { request, .. }] = effects[..] else { panic!("{effects:?}") };
+    bench.effects.clear();
+    bench.tell(Message::Found { request, index: None });
+    assert_eq!((bench.on_desk(), bench.notice().as_str()), ("s500", "every sample of this queue is decided"));
     // Rows of an order that is over are dropped.
     let order = bench.state.queue.order;
     bench.tell(Message::Page { request: RequestId(3), from: 0, total: 3, rows: vec![entry(7, "", "")] });

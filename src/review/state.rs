@@ -90,7 +90,8 @@ pub(super) enum Landing {
 /// Questions whose answers are awaited. An answer to any other is dropped.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Awaited {
-    pub find: Option<RequestId>,
+    /// A place in the order, and what is said when there is none.
+    pub find: Option<(RequestId, Notice)>,
     pub open: Option<RequestId>,
     pub samples: BTreeSet<RequestId>,
     pub reverts: BTreeSet<RequestId>,
@@ -264,7 +265,8 @@ impl State {
     /// Looks for a place in the order; only the latest search counts.
     pub(super) fn find(&mut self, target: Target) {
         let request = self.ask();
-        self.awaited.find = Some(request);
+        let nowhere = if matches!(target, Target::Sample(_)) { Notice::NoSuchSample } else { Notice::AllDecided };
+        self.awaited.find = Some((request, nowhere));
         self.emit(Effect::Find { request, order: self.queue.order, target });
     }
 

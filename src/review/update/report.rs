@@ -37,8 +37,8 @@ impl State {
             }
             Message::Stats { request, stats } => {
                 if self.stats.awaited == Some(request) {
+                    self.stats.tab = self.stats.tab.min(stats.fields.len().saturating_sub(1));
                     self.stats.figures = Some(*stats);
-                    self.stats.tab = self.stats.tab.min(self.schema.fields().len().saturating_sub(1));
                     self.stats.go_to(self.stats.cell.0, self.stats.cell.1);
                 }
             }
@@ -93,16 +93,13 @@ impl State {
     }
 
     fn found(&mut self, request: RequestId, index: Option<usize>) {
-        if self.awaited.find != Some(request) {
-            return;
-        }
-        self.awaited.find = None;
+        let Some((_, nowhere)) = self.awaited.find.take_if(|(awaited, _)| *awaited == request) else { return };
         if let Some(index) = index {
             self.go_to(index);
             return;
         }
         // What was looked for is not in this order: the reviewer stays where something is.
-        self.say(Notice::NoSuchSample);
+        self.say(nowhere);
         if self.desk.is_none() {
             self.go_to(self.queue.cursor);
         }
