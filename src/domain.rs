@@ -28,7 +28,7 @@ pub use approval::{ApprovedSample, Breach, Provenance, approve, breaches};
 pub use bounding_box::{BoundingBox, LOC_STEPS};
 pub use edit::{Edit, ImageHashes, Shown, State, ValueOrigin};
 pub use field::{Field, FieldKind};
-pub use filter::{Comparison, Filter, FilterError, FilterWord, Flag, Sort, SortKey, Subject, Term};
+pub use filter::{Comparison, Filter, FilterError, FilterWord, Flag, Sort, SortKey, Subject, Term, distance};
 pub use fold::fold_text;
 pub use hash::{ContentHash, stable_hash};
 pub use id::{FieldId, IdError, RelativePath, ReviewerName, SampleId};

@@ -10,5 +10,7 @@ pub mod domain;
 pub mod export;
 pub mod imaging;
 pub mod import;
+pub mod keys;
 pub mod model;
+pub mod review;
 pub mod store;

@@ -14,6 +14,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("boards", &["domain", "imaging"]),
     ("store", &["domain", "conversation"]),
     ("import", &["domain", "conversation", "imaging"]),
+    ("review", &["domain", "conversation"]),
+    ("keys", &["review", "domain"]),
     ("export", &["domain", "conversation", "imaging"]),
     ("model", &["domain", "conversation", "imaging"]),
 ];

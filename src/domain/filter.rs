@@ -363,8 +363,8 @@ fn known_words(schema: &Schema, got: &str) -> String {
     }
 }
 
-/// Edits between two short words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+/// Edits between two short words (Levenshtein), for suggestions.
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(40).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.chars().take(40).enumerate() {
