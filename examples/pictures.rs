@@ -4,6 +4,7 @@
 //! `p` a popup over the middle, `l` everything anew, any other key ends. `--answers` keeps what the terminal answered.
 #![allow(clippy::print_stderr)]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use image::{Rgb, RgbImage};
 use mekiki::domain::Address;
 use mekiki::graphics::{
-    Colours, Content, Encoded, Environment, GridOverlay, Limits, Look, Overlay, Pane, Prepared, Protocol, Request, Sent, Source, View, Workshop,
+    Colours, Content, Encoded, Environment, GridOverlay, Key, Limits, Look, Overlay, Pane, Prepared, Protocol, Request, Sent, Source, View, Workshop,
     Zoom, centred, detect, prepare, query,
 };
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -44,6 +45,8 @@ struct Screen {
     detected: mekiki::graphics::Detected,
     window: (u16, u16),
     sent: Sent,
+    texts: BTreeMap<u8, (Key, (u16, u16))>,
+    popped: bool,
 }
 
 impl Screen {
@@ -72,11 +75,21 @@ impl Screen {
             .collect();
         let drawn = self.sent.show(&panes);
         let mut out = drawn.before;
-        for (pane, id) in panes.iter().zip(&drawn.ids) {
-            pane.picture.text_at(&mut out, pane.at, *id);
+        if self.popped && !popup {
+            for row in 10..15 {
+                out.extend_from_slice(format!("\x1b[{};11H{:30}", row + 1, "").as_bytes());
+            }
         }
-        let first = if pictures.iter().any(|picture| picture.protocol().paints()) && popup { &[][..] } else { &drawn.after };
-        out.extend_from_slice(first);
+        for (pane, id) in panes.iter().zip(&drawn.ids) {
+            // A cell buffer would leave out cells that did not change; here, pictures that are painted over them.
+            let now = (pane.picture.key(), pane.at);
+            let same = self.texts.insert(pane.pane, now) == Some(now);
+            if !(pane.picture.protocol().paints() && same) {
+                pane.picture.text_at(&mut out, pane.at, *id);
+            }
+        }
+        self.popped = popup;
+        out.extend_from_slice(&drawn.after);
         if popup {
             for row in 10..15 {
                 out.extend_from_slice(format!("\x1b[{};{}H\x1b[0;30;47m{:^30}\x1b[0m", row + 1, 11, if row == 12 { "a popup" } else { "" }).as_bytes());
@@ -109,7 +122,7 @@ fn main() -> Result<(), Anyhow> {
     let started = std::time::Instant::now();
     let before = tcgetattr(&tty)?;
     (&tty).write_all(b"\x1b[?1049h\x1b[?25l")?;
-    let answers = query::ask(&tty, environment.tmux, query::LIMIT)?;
+    let answers = query::ask(&tty, &environment, query::LIMIT)?;
     let took = started.elapsed().as_millis();
     let detected = detect(&environment, &answers.bytes, answers.window, answers.client.as_ref(), choice);
     if let Some(file) = keep {
@@ -132,7 +145,7 @@ fn main() -> Result<(), Anyhow> {
     );
     let workshop = Workshop::new(Limits::default(), None, 64 << 20, 64 << 20);
     let sources = paths.into_iter().map(|path| Source { path, content: None }).collect();
-    let mut screen = Screen { workshop, sources, detected, window, sent: Sent::new(std::process::id() as u8) };
+    let mut screen = Screen { workshop, sources, detected, window, sent: Sent::new(std::process::id() as u8), texts: BTreeMap::new(), popped: false };
     let corners = [[0.12, 0.25], [0.94, 0.25], [0.94, 0.83], [0.12, 0.83]];
     let grid = GridOverlay { corners, rows: ["U", "C", "D"].map(String::from).to_vec(), columns: (1..=9).map(|n| n.to_string()).collect() };
 

@@ -230,7 +230,7 @@ pub fn detect(environment: &Environment, answers: &[u8], window: Option<WindowSi
         protocol,
         cell: cell.unwrap_or(CellSize::USUAL),
         tmux,
-        depth: depth(environment, client, tmux, kind),
+        depth: depth(environment, client, tmux, &replies),
         background: replies.iter().find_map(|reply| if let Reply::Background(colour) = reply { Some(*colour) } else { None }),
         registers,
         terminal: outer.map(|name| name.chars().filter(|c| !c.is_control()).collect()),
@@ -266,22 +266,23 @@ fn at_least(number: &str, least: (u32, u32)) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= least
 }
 
-fn depth(environment: &Environment, client: Option<&TmuxClient>, tmux: bool, kind: Kind) -> Depth {
+fn depth(environment: &Environment, client: Option<&TmuxClient>, tmux: bool, replies: &[Reply]) -> Depth {
     let term = environment.term.as_str();
+    let says_so = matches!(environment.colorterm.as_str(), "truecolor" | "24bit");
     if tmux {
         // tmux reduces 24-bit colours by itself where the terminal outside has none, and worse than we do.
         return match client {
             Some(client) if client.features.split(',').any(|feature| feature == "RGB") => Depth::True,
-            None if matches!(environment.colorterm.as_str(), "truecolor" | "24bit") => Depth::True,
+            None if says_so => Depth::True,
             _ => Depth::Palette,
         };
     }
     let direct = ["kitty", "ghostty", "foot", "alacritty", "wezterm", "contour", "-direct"];
-    if matches!(environment.colorterm.as_str(), "truecolor" | "24bit") || kind != Kind::Other || direct.iter().any(|part| term.contains(part)) {
+    if says_so || replies.contains(&Reply::TrueColour(true)) || direct.iter().any(|part| term.contains(part)) {
         Depth::True
-    } else if term.contains("256color") {
-        Depth::Palette
-    } else {
+    } else if term == "linux" || term.starts_with("vt") || term == "ansi" || term == "xterm" && replies.is_empty() {
         Depth::Sixteen
+    } else {
+        Depth::Palette
     }
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr};
 
-use super::{CellSize, Reply, TmuxClient, WindowSize, parse};
+use super::replies::PROBE;
+use super::{CellSize, Environment, Reply, TmuxClient, WindowSize, parse};
 
 /// The image number in the question to the nearest terminal.
 pub const INNER_ID: u32 = 4_211_001;
@@ -34,9 +35,16 @@ pub struct Answers {
     pub client: Option<TmuxClient>,
 }
 
-/// The questions to the nearest terminal: XTVERSION, kitty graphics, cell size, background, sixel colours, DA1, DSR.
-pub fn questions() -> Vec<u8> {
-    format!("\x1b[>q\x1b_Gi={INNER_ID},s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b]11;?\x1b\\\x1b[?1;1;0S\x1b[c\x1b[5n").into_bytes()
+/// The questions to the nearest terminal: XTVERSION, kitty graphics, cell size, background, sixel colours, whether a 24-bit
+/// colour is kept, DA1, DSR.
+///
+/// tmux and screen take an application command for the pane's title, so that they are not asked about kitty graphics.
+pub fn questions(environment: &Environment) -> Vec<u8> {
+    let multiplexed = environment.tmux || environment.multiplexer || ["tmux", "screen"].iter().any(|name| environment.term.starts_with(name));
+    let kitty = if multiplexed { String::new() } else { format!("\x1b_Gi={INNER_ID},s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\") };
+    let [r, g, b] = PROBE;
+    let colour = format!("\x1b[48;2;{r};{g};{b}m\x1bP$qm\x1b\\\x1b[0m");
+    format!("\x1b[>q{kitty}\x1b[16t\x1b]11;?\x1b\\\x1b[?1;1;0S{colour}\x1b[c\x1b[5n").into_bytes()
 }
 
 /// The questions to the terminal outside of tmux.
@@ -55,18 +63,19 @@ pub fn window(tty: impl AsFd) -> Option<WindowSize> {
     Some(WindowSize { columns: size.ws_col, rows: size.ws_row, width: size.ws_xpixel, height: size.ws_ypixel })
 }
 
-/// Asks a terminal and waits at most `limit` for its answers. `tmux` says whether this runs inside tmux; it is also found out by
-/// asking. A terminal that is silent costs the whole limit.
-pub fn ask(tty: impl AsFd, tmux: bool, limit: Duration) -> io::Result<Answers> {
+/// Asks a terminal and waits at most `limit` for its answers. Whether this runs inside tmux is known from the environment or
+/// found out by asking; tmux is then told to let this pane's escapes through. A terminal that is silent costs the whole limit.
+/// Keys that are pressed meanwhile are lost.
+pub fn ask(tty: impl AsFd, environment: &Environment, limit: Duration) -> io::Result<Answers> {
     let tty = tty.as_fd();
     let deadline = Instant::now() + limit;
-    let client = if tmux { tmux_client(deadline) } else { None };
+    let client = if environment.tmux { tmux_client(deadline) } else { None };
     let raw = Raw::enter(tty)?;
     let mut bytes = Vec::new();
-    write_all(tty, &questions())?;
+    write_all(tty, &questions(environment))?;
     let mut complete = collect(tty, &mut bytes, deadline, |replies| replies.contains(&Reply::Ready))?;
     let names_tmux = parse(&bytes).iter().any(|reply| matches!(reply, Reply::Version(name) if name.starts_with("tmux")));
-    if (tmux || names_tmux) && !bytes.is_empty() {
+    if (environment.tmux || names_tmux) && !bytes.is_empty() {
         write_all(tty, &outer_questions())?;
         // Replies may be reordered on their way through tmux, so the last question's answer alone does not end it.
         complete &= collect(tty, &mut bytes, deadline, |replies| {

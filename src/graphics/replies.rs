@@ -23,12 +23,16 @@ pub enum Reply {
     Background([u8; 3]),
     /// How many colour registers sixel pictures have (XTSMGRAPHICS).
     Registers(u16),
+    /// Whether it keeps a 24-bit colour as it is (DECRQSS after setting [`PROBE`]).
+    TrueColour(bool),
     /// What it can do (DA1): 4 is sixel.
     Attributes(Vec<u16>),
     /// It is ready (DSR), and has therefore answered what was asked before.
     Ready,
 }
 
+/// The background that is set and asked for, to learn whether 24-bit colours are kept: red, green, blue.
+pub(super) const PROBE: [u8; 3] = [1, 2, 3];
 /// The longest text that is kept of a string reply.
 const LONGEST: usize = 200;
 
@@ -83,10 +87,19 @@ fn string(bytes: &[u8], kind: u8, start: usize) -> (Option<Reply>, usize) {
     let text: String = String::from_utf8_lossy(&bytes[start..end]).chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let reply = match kind {
         b']' => text.strip_prefix("11;").and_then(colour).map(Reply::Background),
-        b'P' => text.strip_prefix(">|").map(|name| Reply::Version(name.to_owned())),
+        b'P' => text
+            .strip_prefix(">|")
+            .map(|name| Reply::Version(name.to_owned()))
+            .or_else(|| text.strip_prefix("1$r").and_then(|style| style.strip_suffix('m')).map(|style| Reply::TrueColour(keeps_probe(style)))),
         _ => text.strip_prefix('G').and_then(kitty),
     };
     (reply, after)
+}
+
+/// `0;48:2::1:2:3`, with colons or semicolons, with or without a colour space.
+fn keeps_probe(style: &str) -> bool {
+    let parts: Vec<&str> = style.split([';', ':']).filter(|part| !part.is_empty()).collect();
+    parts.windows(5).any(|five| five[0] == "48" && five[1] == "2" && five[2..].iter().zip(PROBE).all(|(part, v)| *part == v.to_string()))
 }
 
 /// `i=31;OK`, or `i=31,…;EINVAL:…`.
@@ -134,6 +147,14 @@ mod tests {
             Reply::Ready,
         ];
         assert_eq!(parse(bytes), expected);
+    }
+
+    #[test]
+    fn a_kept_colour_is_told_from_a_reduced_one() {
+        for (style, kept) in [("0;48:2::1:2:3", true), ("48;2;1;2;3", true), ("0;48:2:1:2:3", true), ("0;48;5;16", false), ("0", false)] {
+            assert_eq!(parse(format!("\x1bP1$r{style}m\x1b\\").as_bytes()), [Reply::TrueColour(kept)], "{style}");
+        }
+        assert_eq!(parse(b"\x1bP0$r\x1b\\"), []);
     }
 
     #[test]
