@@ -13,8 +13,8 @@ use std::sync::Arc;
 use image::{Rgb, RgbImage};
 use mekiki::domain::Address;
 use mekiki::graphics::{
-    Colours, Content, Encoded, Environment, GridOverlay, Key, Limits, Look, Overlay, Pane, Prepared, Protocol, Request, Sent, Source, View, Workshop,
-    Zoom, centred, detect, prepare, query,
+    Colours, Content, Encoded, Environment, GridOverlay, Key, Limits, Look, Overlay, Pane, Prepared, Protocol, Request, Sent, Source, View,
+    Workshop, Zoom, centred, detect, prepare, query,
 };
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
@@ -55,8 +55,7 @@ impl Screen {
         let each = (0..3).map(|pane| {
             let source = self.sources[(first + pane) % self.sources.len()].clone();
             let reference = self.sources[(first + pane + 1) % self.sources.len()].clone();
-            let content =
-                if difference { Content::Difference { query: source, reference, amplify: 4.0 } } else { Content::Image(source) };
+            let content = if difference { Content::Difference { query: source, reference, amplify: 4.0 } } else { Content::Image(source) };
             let request = Request { content, look: look.clone(), room, target: self.detected.target(Colours::Palette), thumbnail: false };
             prepare(&self.workshop, &request, &|| false)
         });
@@ -92,7 +91,9 @@ impl Screen {
         out.extend_from_slice(&drawn.after);
         if popup {
             for row in 10..15 {
-                out.extend_from_slice(format!("\x1b[{};{}H\x1b[0;30;47m{:^30}\x1b[0m", row + 1, 11, if row == 12 { "a popup" } else { "" }).as_bytes());
+                out.extend_from_slice(
+                    format!("\x1b[{};{}H\x1b[0;30;47m{:^30}\x1b[0m", row + 1, 11, if row == 12 { "a popup" } else { "" }).as_bytes(),
+                );
             }
         }
         out
@@ -145,7 +146,8 @@ fn main() -> Result<(), Anyhow> {
     );
     let workshop = Workshop::new(Limits::default(), None, 64 << 20, 64 << 20);
     let sources = paths.into_iter().map(|path| Source { path, content: None }).collect();
-    let mut screen = Screen { workshop, sources, detected, window, sent: Sent::new(std::process::id() as u8), texts: BTreeMap::new(), popped: false };
+    let mut screen =
+        Screen { workshop, sources, detected, window, sent: Sent::new(std::process::id() as u8), texts: BTreeMap::new(), popped: false };
     let corners = [[0.12, 0.25], [0.94, 0.25], [0.94, 0.83], [0.12, 0.83]];
     let grid = GridOverlay { corners, rows: ["U", "C", "D"].map(String::from).to_vec(), columns: (1..=9).map(|n| n.to_string()).collect() };
 
@@ -163,7 +165,9 @@ fn main() -> Result<(), Anyhow> {
                 look.overlays = vec![Overlay::Grid(grid.clone()), Overlay::Cell(grid.clone(), Address { row: 0, column: 2 })];
             }
             b'g' => look.overlays.clear(),
-            b'z' => look.view = View { zoom: if look.view.zoom == Zoom::Fit { Zoom::Percent(200) } else { Zoom::Fit }, centre: (0.35, 0.25) },
+            b'z' => {
+                look.view = View { zoom: if look.view.zoom == Zoom::Fit { Zoom::Percent(200) } else { Zoom::Fit }, centre: (0.35, 0.25) }
+            }
             b'p' => {
                 popup = !popup;
                 screen.sent.damage((10, 10), (30, 5));

@@ -1,5 +1,5 @@
 //! Which protocol each terminal gets, from answers that were recorded from it (kitty, xterm, foot, mlterm, tmux) or are known of it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 use mekiki::graphics::query::{INNER_ID, OUTER_ID};
 use mekiki::graphics::{CellSize, Depth, Detected, Environment, Note, Protocol, TmuxClient, WindowSize, detect};
@@ -45,11 +45,23 @@ fn each_terminal_gets_what_it_shows_best() {
         ("kitty 0.28", xterm, &["V:kitty(0.28.0)", "K", "T", "R"], KittyPlaceholders, Depth::True),
         ("kitty 1.0", xterm, &["V:kitty(1.0)", "K", "R"], KittyPlaceholders, Depth::Palette),
         ("Ghostty", &[("TERM", "xterm-ghostty")], &["V:ghostty 1.2.0", "K", "C", "A:62;22;52", "R"], KittyPlaceholders, Depth::True),
-        ("WezTerm", &[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")], &["V:WezTerm 20240203-110809-5046fc22", "K", "C", "A:65;4;6;18;22", "R"], Iterm2, Depth::True),
+        (
+            "WezTerm",
+            &[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")],
+            &["V:WezTerm 20240203-110809-5046fc22", "K", "C", "A:65;4;6;18;22", "R"],
+            Iterm2,
+            Depth::True,
+        ),
         ("iTerm2", xterm, &["V:iTerm2 3.5.14", "C", "T", "A:62;4", "R"], Iterm2, Depth::True),
         ("iTerm2 by name only", &[("TERM", "xterm-256color"), ("LC_TERMINAL", "iTerm2")], &["A:62;4", "R"], Iterm2, Depth::Palette),
         ("xterm -ti vt340", xterm, &["V:XTerm(379)", "B", "G:1024", "T", "A:63;1;2;4;6;9;15;16;22;28", "R"], Sixel, Depth::True),
-        ("xterm -ti vt420", xterm, &["V:XTerm(379)", "B", "\x1b[?1;3S", "A:64;1;2;6;9;15;16;17;18;21;22;28", "R"], HalfBlocks, Depth::Palette),
+        (
+            "xterm -ti vt420",
+            xterm,
+            &["V:XTerm(379)", "B", "\x1b[?1;3S", "A:64;1;2;6;9;15;16;17;18;21;22;28", "R"],
+            HalfBlocks,
+            Depth::Palette,
+        ),
         ("foot", &[("TERM", "foot")], &["V:foot(1.13.1)", "C", "B", "G:1024", "A:62;4;22", "R"], Sixel, Depth::True),
         ("mlterm", &[("TERM", "mlterm")], &["\x1b[6;16;8t", "B", "G:1024", "A:63;1;2;3;4;6;7;15;18;22;29", "R"], Sixel, Depth::Palette),
         ("Konsole", xterm, &["V:Konsole 25.04.2", "K", "A:62;1;4", "R"], KittyDirect, Depth::Palette),
@@ -60,8 +72,20 @@ fn each_terminal_gets_what_it_shows_best() {
         ("silent", xterm, &[], HalfBlocks, Depth::Palette),
         ("the console", &[("TERM", "linux")], &["A:6", "R"], HalfBlocks, Depth::Sixteen),
         ("reordered", &[("TERM", "xterm-kitty")], &["R", "A:62;", "K", "V:kitty(0.41.1)"], KittyPlaceholders, Depth::True),
-        ("with keys and left-over replies", &[("TERM", "foot")], &["jj;4c", "\x1b[A", "\x1b_Gi=31;OK\x1b\\", "A:62;4;22", "V:foot(1.13.1)", "A:62;4;22", "R", "R"], Sixel, Depth::True),
-        ("inherited variables", &[("TERM", "xterm-256color"), ("KITTY_WINDOW_ID", "1"), ("TERM_PROGRAM", "iTerm.app")], &["V:XTerm(379)", "A:64;1;2", "R"], HalfBlocks, Depth::Palette),
+        (
+            "with keys and left-over replies",
+            &[("TERM", "foot")],
+            &["jj;4c", "\x1b[A", "\x1b_Gi=31;OK\x1b\\", "A:62;4;22", "V:foot(1.13.1)", "A:62;4;22", "R", "R"],
+            Sixel,
+            Depth::True,
+        ),
+        (
+            "inherited variables",
+            &[("TERM", "xterm-256color"), ("KITTY_WINDOW_ID", "1"), ("TERM_PROGRAM", "iTerm.app")],
+            &["V:XTerm(379)", "A:64;1;2", "R"],
+            HalfBlocks,
+            Depth::Palette,
+        ),
         ("screen", &[("TERM", "screen.xterm-256color"), ("STY", "1.a")], &["A:1;2;4", "R"], HalfBlocks, Depth::Palette),
     ];
     for (name, variables, short, protocol, depth) in rows {
@@ -74,7 +98,12 @@ fn each_terminal_gets_what_it_shows_best() {
 #[test]
 fn inside_tmux_the_terminal_outside_counts() {
     use Protocol::{HalfBlocks, KittyPlaceholders};
-    let client = |terminal: &str, features: &str, passthrough| TmuxClient { terminal: terminal.into(), features: features.into(), cell: None, passthrough };
+    let client = |terminal: &str, features: &str, passthrough| TmuxClient {
+        terminal: terminal.into(),
+        features: features.into(),
+        cell: None,
+        passthrough,
+    };
     let rgb = client("kitty(0.41.1)", "256,RGB,title", true);
     let plain = client("kitty(0.41.1)", "bpaste,title", true);
     let off = client("kitty(0.41.1)", "RGB", false);
@@ -82,15 +111,43 @@ fn inside_tmux_the_terminal_outside_counts() {
     let sixel = client("XTerm(379)", "", true);
     let inner = [("TMUX", "/tmp/tmux-0/default,1,0"), ("TERM", "tmux-256color")];
     let rows: &[(&str, &[&str], Option<&TmuxClient>, Protocol, Depth, Option<Note>)] = &[
-        ("3.5a, RGB", &["V:tmux 3.5a", "C", "B", "G:1024", "A:1;2;4", "R", "V:kitty(0.41.1)", "O", "R"], Some(&rgb), KittyPlaceholders, Depth::True, None),
-        ("3.5a, no RGB", &["V:tmux 3.5a", "C", "A:1;2;4", "R", "V:kitty(0.41.1)", "O", "R"], Some(&plain), KittyPlaceholders, Depth::Palette, None),
+        (
+            "3.5a, RGB",
+            &["V:tmux 3.5a", "C", "B", "G:1024", "A:1;2;4", "R", "V:kitty(0.41.1)", "O", "R"],
+            Some(&rgb),
+            KittyPlaceholders,
+            Depth::True,
+            None,
+        ),
+        (
+            "3.5a, no RGB",
+            &["V:tmux 3.5a", "C", "A:1;2;4", "R", "V:kitty(0.41.1)", "O", "R"],
+            Some(&plain),
+            KittyPlaceholders,
+            Depth::Palette,
+            None,
+        ),
         ("3.3a", &["V:tmux 3.3a", "A:1;2", "R", "V:kitty(0.41.1)", "O", "R"], Some(&rgb), KittyPlaceholders, Depth::True, None),
         ("reordered", &["R", "O", "V:kitty(0.41.1)", "V:tmux 3.3a", "A:1;2", "R"], Some(&rgb), KittyPlaceholders, Depth::True, None),
         ("name from tmux alone", &["V:tmux 3.3a", "A:1;2", "R", "O"], Some(&rgb), KittyPlaceholders, Depth::True, None),
         ("nothing passes", &["V:tmux 3.3a", "A:1;2", "R"], Some(&off), HalfBlocks, Depth::True, Some(Note::PassthroughOff)),
         ("on another machine", &["V:tmux 3.3a", "A:1;2", "R"], None, HalfBlocks, Depth::Palette, Some(Note::PassthroughOff)),
-        ("old kitty", &["V:tmux 3.3a", "A:1;2", "R", "V:kitty(0.26.5)", "O", "R"], Some(&old), HalfBlocks, Depth::True, Some(Note::OldKittyInTmux)),
-        ("WezTerm", &["V:tmux 3.5a", "A:1;2", "R", "V:WezTerm 2024", "O", "R"], None, HalfBlocks, Depth::Palette, Some(Note::NotThroughMultiplexer)),
+        (
+            "old kitty",
+            &["V:tmux 3.3a", "A:1;2", "R", "V:kitty(0.26.5)", "O", "R"],
+            Some(&old),
+            HalfBlocks,
+            Depth::True,
+            Some(Note::OldKittyInTmux),
+        ),
+        (
+            "WezTerm",
+            &["V:tmux 3.5a", "A:1;2", "R", "V:WezTerm 2024", "O", "R"],
+            None,
+            HalfBlocks,
+            Depth::Palette,
+            Some(Note::NotThroughMultiplexer),
+        ),
         ("xterm; tmux claims sixel", &["V:tmux 3.5a", "A:1;2;4", "R", "V:XTerm(379)", "R"], Some(&sixel), HalfBlocks, Depth::Palette, None),
     ];
     for (name, short, client, protocol, depth, note) in rows {

@@ -112,7 +112,7 @@ fn long_pictures_go_in_chunks_also_through_tmux() {
         let picture = encoded(&photo, &Target { tmux, ..target(Protocol::KittyPlaceholders) });
         let bytes = sent(&picture);
         let chunks = bytes.windows(3).filter(|three| three == b"\x1b_G").count();
-        assert!(chunks > 5, "{chunks}");
+        assert!(chunks >= 4, "{chunks}");
         assert_eq!(bytes.windows(7).filter(|seven| seven == b"\x1bPtmux;").count(), if tmux { chunks } else { 0 });
         assert!(likeness(&photo, &from_kitty(&picture)) > 36.0);
     }
@@ -220,9 +220,12 @@ fn sixel_decodes_to_what_was_sent() {
 
 #[test]
 fn half_blocks_show_two_dots_per_cell() {
-    let picture = RgbaImage::from_vec(2, 3, [[1, 2, 3, 255], [4, 5, 6, 255], [7, 8, 9, 255], [0, 0, 0, 0], [10, 11, 12, 255], [0; 4]].concat()).unwrap();
+    let picture =
+        RgbaImage::from_vec(2, 3, [[1, 2, 3, 255], [4, 5, 6, 255], [7, 8, 9, 255], [0, 0, 0, 0], [10, 11, 12, 255], [0; 4]].concat())
+            .unwrap();
     let mut cells = Vec::new();
-    encoded(&picture, &target(Protocol::HalfBlocks)).cells_at(None, |x, y, symbol, front, back| cells.push((x, y, symbol.to_owned(), front, back)));
+    encoded(&picture, &target(Protocol::HalfBlocks))
+        .cells_at(None, |x, y, symbol, front, back| cells.push((x, y, symbol.to_owned(), front, back)));
     let expected = [
         (0, 0, "▀".to_owned(), Colour::Rgb(1, 2, 3), Colour::Rgb(7, 8, 9)),
         (1, 0, "▀".to_owned(), Colour::Rgb(4, 5, 6), Colour::Default),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use image::{Rgb, RgbImage};
 use mekiki::graphics::{
-    Adjust, CellSize, Colours, Content, Depth, Limits, Look, PrepareError, Protocol, Request, Source, Target, ThumbnailCache, View, Workshop, Zoom,
-    prepare,
+    Adjust, CellSize, Colours, Content, Depth, Limits, Look, PrepareError, Protocol, Request, Source, Target, ThumbnailCache, View,
+    Workshop, Zoom, prepare,
 };
 
 fn request(content: Content) -> Request {
@@ -49,7 +49,11 @@ fn a_picture_is_made_once_and_shared_by_panes_of_one_size() {
     std::fs::remove_file(&file.path).unwrap();
     assert!(Arc::ptr_eq(&shop.ready(&wanted).unwrap().picture, &made.picture));
     // Another look is made from the decoded picture.
-    wanted.look = Look { view: View { zoom: Zoom::Percent(200), centre: (0.1, 0.5) }, adjust: Adjust { brightness: 9, contrast: 9 }, overlays: vec![] };
+    wanted.look = Look {
+        view: View { zoom: Zoom::Percent(200), centre: (0.1, 0.5) },
+        adjust: Adjust { brightness: 9, contrast: 9 },
+        overlays: vec![],
+    };
     let close = prepare(&shop, &wanted, &|| false).unwrap();
     assert_eq!((close.picture.cells(), close.frame.part), ((20, 10), (15, 105, 90, 90)));
     assert_ne!(close.picture.key(), made.picture.key());
@@ -82,7 +86,9 @@ fn a_changed_file_is_told_by_its_hash_and_a_broken_one_by_name() {
     let error = prepare(&shop, &request(Content::Image(Source { content: None, ..file.clone() })), &|| false).unwrap_err();
     assert!(matches!(error, PrepareError::Image(_)) && error.to_string().contains("a.png"));
     let small = Workshop::new(Limits { side: 100, bytes: 5 }, None, 0, 0);
-    assert!(prepare(&small, &request(Content::Image(Source { content: None, ..file })), &|| false).unwrap_err().to_string().contains("a.png"));
+    assert!(
+        prepare(&small, &request(Content::Image(Source { content: None, ..file })), &|| false).unwrap_err().to_string().contains("a.png")
+    );
 }
 
 #[test]

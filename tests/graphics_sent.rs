@@ -1,5 +1,5 @@
 //! What we believe a terminal holds and shows is what it holds and shows.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod terminal;
 
@@ -170,7 +170,8 @@ fn ids_are_used_again_and_the_terminal_is_not_overfilled() {
     assert_eq!((next.before.len(), next.after.len(), next.ids[0].unwrap().number()), (0, 0, 3 << 24 | 2));
     assert!(String::from_utf8(sent.send_ahead(&pictures[2])).unwrap().starts_with("\x1b_Ga=d,d=I,i=50331649,q=2\x1b\\\x1b_Ga=T,U=1,"));
     // Three at once do not fit: the third pane gets none.
-    let panes: Vec<Pane<'_>> = (1..=3).map(|pane| Pane { pane, at: (0, 0), picture: &pictures[usize::from(pane)], covered: false }).collect();
+    let panes: Vec<Pane<'_>> =
+        (1..=3).map(|pane| Pane { pane, at: (0, 0), picture: &pictures[usize::from(pane)], covered: false }).collect();
     assert_eq!(sent.show(&panes).ids.iter().filter(|id| id.is_some()).count(), 2);
     // By bytes, too.
     let mut small = Sent::with_limits(0, 9, 100);

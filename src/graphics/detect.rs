@@ -97,13 +97,23 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent => f.write_str("the terminal answers no questions; pictures are drawn with half blocks (choose another way with --images)"),
-            Self::PassthroughOff => f.write_str("tmux lets no pictures through; 'tmux set -g allow-passthrough on' (tmux 3.3 or newer) helps"),
-            Self::NotThroughMultiplexer => f.write_str("this terminal can show pictures, but not through a multiplexer; outside of it they are sharp"),
+            Self::Silent => {
+                f.write_str("the terminal answers no questions; pictures are drawn with half blocks (choose another way with --images)")
+            }
+            Self::PassthroughOff => {
+                f.write_str("tmux lets no pictures through; 'tmux set -g allow-passthrough on' (tmux 3.3 or newer) helps")
+            }
+            Self::NotThroughMultiplexer => {
+                f.write_str("this terminal can show pictures, but not through a multiplexer; outside of it they are sharp")
+            }
             Self::OldKittyInTmux => f.write_str("kitty 0.28 or newer shows pictures inside tmux; this one is older"),
             Self::VsCodeSetting => f.write_str("VS Code shows pictures when its setting terminal.integrated.enableImages is on"),
-            Self::CellSizeGuessed => f.write_str("the terminal does not tell its cell size; 10 × 20 pixels are assumed and pictures may be less sharp"),
-            Self::FewRegisters(count) => write!(f, "the terminal shows sixel pictures with {count} colours only; xterm's numColorRegisters can be raised to 256"),
+            Self::CellSizeGuessed => {
+                f.write_str("the terminal does not tell its cell size; 10 × 20 pixels are assumed and pictures may be less sharp")
+            }
+            Self::FewRegisters(count) => {
+                write!(f, "the terminal shows sixel pictures with {count} colours only; xterm's numColorRegisters can be raised to 256")
+            }
         }
     }
 }
@@ -158,12 +168,23 @@ enum Kind {
 }
 
 /// Decides. `answers` is everything the terminal sent in reply to [`super::query::ask`], `choice` the user's own choice if there is one.
-pub fn detect(environment: &Environment, answers: &[u8], window: Option<WindowSize>, client: Option<&TmuxClient>, choice: Option<Protocol>) -> Detected {
+pub fn detect(
+    environment: &Environment,
+    answers: &[u8],
+    window: Option<WindowSize>,
+    client: Option<&TmuxClient>,
+    choice: Option<Protocol>,
+) -> Detected {
     let replies = parse(answers);
-    let versions: Vec<&str> = replies.iter().filter_map(|reply| if let Reply::Version(name) = reply { Some(name.as_str()) } else { None }).collect();
+    let versions: Vec<&str> =
+        replies.iter().filter_map(|reply| if let Reply::Version(name) = reply { Some(name.as_str()) } else { None }).collect();
     let is_tmux = |name: &&str| name.starts_with("tmux");
     let tmux = environment.tmux || versions.iter().any(is_tmux);
-    let outer = versions.iter().copied().find(|name| !is_tmux(name)).or(client.map(|client| client.terminal.as_str()).filter(|name| !name.is_empty()));
+    let outer = versions
+        .iter()
+        .copied()
+        .find(|name| !is_tmux(name))
+        .or(client.map(|client| client.terminal.as_str()).filter(|name| !name.is_empty()));
     let kitty_ok = |wanted: u32| replies.iter().any(|reply| matches!(reply, Reply::Kitty { id, ok: true } if *id == wanted));
     let sixel = replies.iter().any(|reply| matches!(reply, Reply::Attributes(list) if list.iter().skip(1).any(|one| *one == 4)));
     let registers = replies.iter().find_map(|reply| if let Reply::Registers(count) = reply { Some((*count).min(256)) } else { None });
@@ -221,7 +242,8 @@ pub fn detect(environment: &Environment, answers: &[u8], window: Option<WindowSi
     if protocol == Protocol::Sixel && registers < 256 {
         notes.push(Note::FewRegisters(registers));
     }
-    let told = replies.iter().find_map(|reply| if let Reply::CellSize { width, height } = reply { CellSize::new(*width, *height) } else { None });
+    let told =
+        replies.iter().find_map(|reply| if let Reply::CellSize { width, height } = reply { CellSize::new(*width, *height) } else { None });
     let cell = window.and_then(WindowSize::cell).or(told).or(client.and_then(|client| client.cell));
     if cell.is_none() && protocol != Protocol::HalfBlocks {
         notes.push(Note::CellSizeGuessed);

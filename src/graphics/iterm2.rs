@@ -13,7 +13,11 @@ const JPEG_QUALITY: u8 = 85;
 
 /// The whole escape. A photograph goes as JPEG; drawings of few colours and pictures with all colours wanted go as PNG.
 pub(super) fn escape(picture: &RgbaImage, cells: (u16, u16), background: [u8; 3], colours: Colours) -> Result<Vec<u8>, EncodeError> {
-    let file = if colours == Colours::True || Indexed::is_exact(picture, 256) { kitty::png(picture, colours)? } else { jpeg(picture, background)? };
+    let file = if colours == Colours::True || Indexed::is_exact(picture, 256) {
+        kitty::png(picture, colours)?
+    } else {
+        jpeg(picture, background)?
+    };
     let mut out = Vec::with_capacity(file.len() * 4 / 3 + 128);
     let (columns, rows) = cells;
     push(

@@ -67,7 +67,8 @@ impl Indexed {
     }
 
     fn reduced(picture: &RgbaImage, most: usize, clear: bool) -> Self {
-        let pixels: Vec<Srgb<u8>> = picture.pixels().map(|p| if p.0[3] < 128 { Srgb::new(0, 0, 0) } else { Srgb::new(p.0[0], p.0[1], p.0[2]) }).collect();
+        let pixels: Vec<Srgb<u8>> =
+            picture.pixels().map(|p| if p.0[3] < 128 { Srgb::new(0, 0, 0) } else { Srgb::new(p.0[0], p.0[1], p.0[2]) }).collect();
         let size = PaletteSize::try_from(most as u16).unwrap_or(PaletteSize::MAX);
         let (palette, mut indices) = match ImageRef::new(picture.width(), picture.height(), &pixels) {
             Ok(image) => {
@@ -99,7 +100,9 @@ mod tests {
         let drawing = RgbaImage::from_fn(20, 20, |x, _| Rgba([x as u8, 3, 4, if x == 7 { 0 } else { 255 }]));
         let few = Indexed::new(&drawing, 256);
         assert!(few.clear && few.palette.len() == 19);
-        assert!(drawing.pixels().zip(&few.indices).all(|(p, i)| few.palette.get(usize::from(*i)).map_or(p.0[3] == 0, |c| c[..] == p.0[..3])));
+        assert!(
+            drawing.pixels().zip(&few.indices).all(|(p, i)| few.palette.get(usize::from(*i)).map_or(p.0[3] == 0, |c| c[..] == p.0[..3]))
+        );
         let photo = RgbaImage::from_fn(100, 100, |x, y| Rgba([(x * 2) as u8, (y * 2) as u8, (x + y) as u8, if x < 10 { 0 } else { 255 }]));
         for most in [2_u16, 16, 256] {
             let many = Indexed::new(&photo, most);

@@ -40,7 +40,8 @@ pub struct Answers {
 ///
 /// tmux and screen take an application command for the pane's title, so that they are not asked about kitty graphics.
 pub fn questions(environment: &Environment) -> Vec<u8> {
-    let multiplexed = environment.tmux || environment.multiplexer || ["tmux", "screen"].iter().any(|name| environment.term.starts_with(name));
+    let multiplexed =
+        environment.tmux || environment.multiplexer || ["tmux", "screen"].iter().any(|name| environment.term.starts_with(name));
     let kitty = if multiplexed { String::new() } else { format!("\x1b_Gi={INNER_ID},s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\") };
     let [r, g, b] = PROBE;
     let colour = format!("\x1b[48;2;{r};{g};{b}m\x1bP$qm\x1b\\\x1b[0m");
@@ -160,7 +161,8 @@ impl Drop for Raw<'_> {
 fn tmux_client(deadline: Instant) -> Option<TmuxClient> {
     let format = "#{version}\t#{client_termtype}\t#{client_termname}\t#{client_termfeatures}\t#{client_cell_width}\t#{client_cell_height}";
     let told = tmux(&["display-message", "-p", format], deadline)?;
-    let allowed = || tmux(&["show-options", "-Apv", "allow-passthrough"], deadline).is_some_and(|value| matches!(value.trim(), "on" | "all"));
+    let allowed =
+        || tmux(&["show-options", "-Apv", "allow-passthrough"], deadline).is_some_and(|value| matches!(value.trim(), "on" | "all"));
     let version = told.split('\t').next().unwrap_or_default();
     // From 3.7 on, "on" is not enough for a pane that is out of sight for a moment.
     let wanted = if version_number(version) >= (3, 7) { "all" } else { "on" };
@@ -175,7 +177,8 @@ fn version_number(version: &str) -> (u32, u32) {
 
 /// Reads tmux's line of version, terminal type, terminal name, features, cell width and cell height.
 fn client(line: &str, passthrough: bool) -> TmuxClient {
-    let mut parts = line.trim_end_matches('\n').split('\t').skip(1).map(|part| part.chars().filter(|c| !c.is_control()).collect::<String>());
+    let mut parts =
+        line.trim_end_matches('\n').split('\t').skip(1).map(|part| part.chars().filter(|c| !c.is_control()).collect::<String>());
     let mut next = || parts.next().unwrap_or_default();
     let (kind, _name, features, width, height) = (next(), next(), next(), next(), next());
     let cell = CellSize::new(width.parse().unwrap_or(0), height.parse().unwrap_or(0));
@@ -184,8 +187,7 @@ fn client(line: &str, passthrough: bool) -> TmuxClient {
 
 /// Runs tmux and gives what it prints; `None` when it fails or takes too long.
 fn tmux(arguments: &[&str], deadline: Instant) -> Option<String> {
-    let mut child =
-        Command::new("tmux").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let mut child = Command::new("tmux").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     while Instant::now() < deadline {
         match child.try_wait() {
             Ok(Some(status)) => {

@@ -64,7 +64,8 @@ fn control(bytes: &[u8], start: usize) -> (Option<Reply>, usize) {
 fn meaning(body: &[u8], last: u8) -> Option<Reply> {
     let body = std::str::from_utf8(body).ok()?;
     let (private, numbers) = body.strip_prefix('?').map_or((false, body), |rest| (true, rest));
-    let numbers: Vec<u16> = numbers.split(';').map(|part| if part.is_empty() { Ok(0) } else { part.parse() }).collect::<Result<_, _>>().ok()?;
+    let numbers: Vec<u16> =
+        numbers.split(';').map(|part| if part.is_empty() { Ok(0) } else { part.parse() }).collect::<Result<_, _>>().ok()?;
     match (private, last, numbers.as_slice()) {
         (true, b'c', _) => Some(Reply::Attributes(numbers)),
         (true, b'S', [1, 0, registers]) => Some(Reply::Registers(*registers)),
@@ -87,10 +88,9 @@ fn string(bytes: &[u8], kind: u8, start: usize) -> (Option<Reply>, usize) {
     let text: String = String::from_utf8_lossy(&bytes[start..end]).chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let reply = match kind {
         b']' => text.strip_prefix("11;").and_then(colour).map(Reply::Background),
-        b'P' => text
-            .strip_prefix(">|")
-            .map(|name| Reply::Version(name.to_owned()))
-            .or_else(|| text.strip_prefix("1$r").and_then(|style| style.strip_suffix('m')).map(|style| Reply::TrueColour(keeps_probe(style)))),
+        b'P' => text.strip_prefix(">|").map(|name| Reply::Version(name.to_owned())).or_else(|| {
+            text.strip_prefix("1$r").and_then(|style| style.strip_suffix('m')).map(|style| Reply::TrueColour(keeps_probe(style)))
+        }),
         _ => text.strip_prefix('G').and_then(kitty),
     };
     (reply, after)

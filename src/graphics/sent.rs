@@ -159,7 +159,8 @@ impl Sent {
 
     /// The numbers of the pictures that the terminal is believed to hold, in order.
     pub fn held(&self) -> Vec<u32> {
-        let mut numbers: Vec<u32> = self.held.iter().map(|(_, held)| PictureId { index: held.index, session: self.session }.number()).collect();
+        let mut numbers: Vec<u32> =
+            self.held.iter().map(|(_, held)| PictureId { index: held.index, session: self.session }.number()).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -201,7 +202,9 @@ impl Sent {
         let waits = protocol.paints() && pane.covered;
         if !waits {
             match (protocol, id) {
-                (Protocol::KittyDirect, Some(id)) => at_cursor(out, pane.at, |out| kitty::place(out, id, pane.pane, picture.cells(), picture.tmux())),
+                (Protocol::KittyDirect, Some(id)) => {
+                    at_cursor(out, pane.at, |out| kitty::place(out, id, pane.pane, picture.cells(), picture.tmux()))
+                }
                 (Protocol::Iterm2 | Protocol::Sixel, _) => at_cursor(out, pane.at, |out| picture.paint(out)),
                 _ => {}
             }

@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn every_kind_of_pixel_is_resampled() {
         let deep = DynamicImage::ImageLuma16(ImageBuffer::from_pixel(64, 32, Luma([0x8080])));
-        for picture in [deep.clone(), deep.to_rgba8().into(), deep.to_luma8().into(), deep.to_rgb32f().into(), deep.to_luma_alpha16().into()] {
+        for picture in
+            [deep.clone(), deep.to_rgba8().into(), deep.to_luma8().into(), deep.to_rgb32f().into(), deep.to_luma_alpha16().into()]
+        {
             let frame = Frame::new((64, 32), (16, 16), 1.0, View::default());
             let small = resample(&picture, &frame);
             assert_eq!(small.dimensions(), (16, 8));

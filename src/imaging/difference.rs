@@ -96,7 +96,8 @@ fn pyramid(picture: &RgbImage) -> Vec<GrayImage> {
     } else {
         grey
     }];
-    while let Some(last) = levels.last().filter(|last| last.width().max(last.height()) > COARSEST && last.width().min(last.height()) >= 32) {
+    while let Some(last) = levels.last().filter(|last| last.width().max(last.height()) > COARSEST && last.width().min(last.height()) >= 32)
+    {
         levels.push(half(last));
     }
     levels

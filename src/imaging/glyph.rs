@@ -80,8 +80,7 @@ mod tests {
     fn writes_a_name() {
         let mut picture = RgbaImage::new(13, 9);
         Glyphs { scale: 1, colour: [255; 3] }.write(&mut picture, (-5.0, 50.0), "u3傷");
-        let rows: Vec<String> =
-            picture.rows().map(|row| row.map(|p| if p.0[0] == 255 { '#' } else { '.' }).collect::<String>()).collect();
+        let rows: Vec<String> = picture.rows().map(|row| row.map(|p| if p.0[0] == 255 { '#' } else { '.' }).collect::<String>()).collect();
         let expected = [
             ".............",
             ".#...#.#####.",

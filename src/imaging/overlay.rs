@@ -128,19 +128,13 @@ fn line(picture: &mut RgbaImage, from: (f64, f64), to: (f64, f64), thick: u32, c
 }
 
 /// The part of a line inside a picture widened by a margin (Liang and Barsky).
-#[expect(clippy::type_complexity, reason = "two points")]
 fn clip(from: (f64, f64), to: (f64, f64), size: (f64, f64), margin: f64) -> Option<((f64, f64), (f64, f64))> {
     if ![from.0, from.1, to.0, to.1].iter().all(|v| v.is_finite()) {
         return None;
     }
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let (mut start, mut end) = (0.0_f64, 1.0_f64);
-    for (p, q) in [
-        (-dx, from.0 + margin),
-        (dx, size.0 + margin - from.0),
-        (-dy, from.1 + margin),
-        (dy, size.1 + margin - from.1),
-    ] {
+    for (p, q) in [(-dx, from.0 + margin), (dx, size.0 + margin - from.0), (-dy, from.1 + margin), (dy, size.1 + margin - from.1)] {
         if p == 0.0 {
             if q < 0.0 {
                 return None;

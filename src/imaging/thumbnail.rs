@@ -24,7 +24,7 @@ const EXTENSION: &str = "mkth1";
 const SIDES: [u32; 3] = [128, 256, 512];
 const JPEG_QUALITY: u8 = 90;
 /// A file is marked as used when its time is older than this.
-const FRESH: Duration = Duration::from_hours(6);
+const FRESH: Duration = Duration::from_secs(6 * 3600);
 
 /// Thumbnails on disk.
 #[derive(Debug)]
