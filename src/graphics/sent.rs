@@ -203,7 +203,7 @@ impl Sent {
         if !waits {
             match (protocol, id) {
                 (Protocol::KittyDirect, Some(id)) => {
-                    at_cursor(out, pane.at, |out| kitty::place(out, id, pane.pane, picture.cells(), picture.tmux()))
+                    at_cursor(out, pane.at, |out| kitty::place(out, id, pane.pane, picture.cells(), picture.tmux()));
                 }
                 (Protocol::Iterm2 | Protocol::Sixel, _) => at_cursor(out, pane.at, |out| picture.paint(out)),
                 _ => {}
