@@ -142,7 +142,7 @@ fn main() -> Result<(), Anyhow> {
         detected.depth,
         detected.tmux,
         detected.terminal.as_deref().unwrap_or("?"),
-        detected.notes.iter().map(|note| format!(" · {note}")).collect::<String>(),
+        detected.notes.iter().fold(String::new(), |all, note| all + " · " + &note.to_string()),
     );
     let workshop = Workshop::new(Limits::default(), None, 64 << 20, 64 << 20);
     let sources = paths.into_iter().map(|path| Source { path, content: None }).collect();

@@ -47,7 +47,7 @@ fn frame(sent: &mut Sent, terminal: &mut Terminal, panes: &[Pane<'_>], cells: &m
     terminal.write(&drawn.before);
     cells.retain(|pane, _| panes.iter().any(|p| p.pane == *pane));
     for (pane, id) in panes.iter().zip(&drawn.ids) {
-        let now = (pane.picture.key(), pane.at, id.map(|id| id.number()));
+        let now = (pane.picture.key(), pane.at, id.map(mekiki::graphics::PictureId::number));
         if cells.insert(pane.pane, now) != Some(now) {
             let mut out = Vec::new();
             pane.picture.text_at(&mut out, pane.at, *id);

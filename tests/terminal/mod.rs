@@ -57,7 +57,7 @@ impl Terminal {
                         let (row, column) = body.split_once(';').unwrap();
                         self.cursor = (column.parse::<u16>().unwrap() - 1, row.parse::<u16>().unwrap() - 1);
                     }
-                    b'm' => self.style = body.to_owned(),
+                    b'm' => body.clone_into(&mut self.style),
                     other => panic!("CSI {body}{}", char::from(other)),
                 }
                 end + 1
