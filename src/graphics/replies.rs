@@ -23,7 +23,7 @@ pub enum Reply {
     Background([u8; 3]),
     /// How many colour registers sixel pictures have (XTSMGRAPHICS).
     Registers(u16),
-    /// Whether it keeps a 24-bit colour as it is (DECRQSS after setting [`PROBE`]).
+    /// Whether it keeps a 24-bit colour as it is (DECRQSS, after one was set).
     TrueColour(bool),
     /// What it can do (DA1): 4 is sixel.
     Attributes(Vec<u16>),
