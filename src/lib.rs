@@ -8,6 +8,7 @@ pub mod config;
 pub mod conversation;
 pub mod domain;
 pub mod export;
+pub mod graphics;
 pub mod imaging;
 pub mod import;
 pub mod keys;

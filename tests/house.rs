@@ -10,6 +10,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("conversation", &["domain"]),
     ("imaging", &["domain"]),
+    ("graphics", &["domain", "imaging"]),
     ("config", &["domain", "conversation"]),
     ("boards", &["domain", "imaging"]),
     ("store", &["domain", "conversation"]),

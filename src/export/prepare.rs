@@ -279,7 +279,7 @@ impl OwnImages<'_> {
         };
         let query = decode(&self.query()?.0)?;
         let reference = if sample.reference.is_some() { decode(&self.reference()?.0)? } else { decode(self.pooled(reference)?)? };
-        let bytes = encode_png(&difference(&query, &reference)).map_err(|error| refused(sample, error.to_string()))?;
+        let bytes = encode_png(&difference(&query, &reference, 1.0).into()).map_err(|error| refused(sample, error.to_string()))?;
         let (hash, name) = (hash_bytes(&bytes), format!("images/{:06}_1.png", sample.ordinal));
         let loaded =
             Loaded { hash, source_hash: hash, bytes: Arc::new(bytes), extension: "png", file: None, path: PathBuf::new(), recoded: None };

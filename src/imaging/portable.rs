@@ -95,20 +95,6 @@ pub fn encode_png(picture: &Picture) -> Result<Vec<u8>, image::ImageError> {
     Ok(bytes)
 }
 
-/// How far query and reference lie apart, pixel by pixel and channel by channel; the reference is scaled to the
-/// query's size where the two differ.
-pub fn difference(query: &Picture, reference: &Picture) -> Picture {
-    let query = query.to_rgb8();
-    let (width, height) = query.dimensions();
-    let reference = if (reference.width(), reference.height()) == (width, height) {
-        reference.to_rgb8()
-    } else {
-        reference.resize_exact(width, height, Resampling::Triangle).to_rgb8()
-    };
-    let apart = query.as_raw().iter().zip(reference.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
-    DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, apart).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,15 +137,5 @@ mod tests {
             assert!(of(&bytes[..bytes.len() - 8]).is_err(), "{format:?}");
         }
         assert!(of(b"no image").is_err());
-    }
-
-    #[test]
-    fn differences_are_absolute_and_of_the_querys_size() {
-        let query = DynamicImage::ImageRgb8(RgbImage::from_pixel(4, 2, image::Rgb([10, 200, 30])));
-        let reference = DynamicImage::ImageRgb8(RgbImage::from_pixel(8, 8, image::Rgb([15, 100, 30])));
-        let apart = difference(&query, &reference).to_rgb8();
-        assert_eq!(apart.dimensions(), (4, 2));
-        assert!(apart.pixels().all(|pixel| pixel.0 == [5, 100, 0]));
-        assert_eq!(encode_png(&query).unwrap(), encode_png(&query).unwrap());
     }
 }
