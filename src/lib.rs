@@ -8,4 +8,5 @@ pub mod domain;
 pub mod export;
 pub mod imaging;
 pub mod import;
+pub mod model;
 pub mod store;

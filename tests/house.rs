@@ -15,6 +15,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("store", &["domain", "conversation"]),
     ("import", &["domain", "conversation", "imaging"]),
     ("export", &["domain", "conversation", "imaging"]),
+    ("model", &["domain", "conversation", "imaging"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
