@@ -56,7 +56,8 @@ fn rooms_import_only_what_they_may() {
         if ["main", "lib", "cli"].contains(&room.as_str()) {
             continue;
         }
-        let allowed = rules.get(room.as_str()).unwrap_or_else(|| panic!("the room {room} has no rule; add one here and to ARCHITECTURE.md"));
+        let allowed =
+            rules.get(room.as_str()).unwrap_or_else(|| panic!("the room {room} has no rule; add one here and to ARCHITECTURE.md"));
         for file in files {
             for named in rooms_named(&fs::read_to_string(file).unwrap()) {
                 let is_room = rooms.contains_key(&named);
@@ -92,7 +93,8 @@ fn the_domain_knows_only_std_and_serde() {
 fn the_table_of_the_architecture_is_the_one_held_here() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
     for (room, allowed) in RULES {
-        let row = format!("| `{room}` | {} |", if allowed.is_empty() { "nobody (std and serde only)".to_owned() } else { allowed.join(", ") });
+        let row =
+            format!("| `{room}` | {} |", if allowed.is_empty() { "nobody (std and serde only)".to_owned() } else { allowed.join(", ") });
         assert!(text.contains(&row), "ARCHITECTURE.md lacks the row\n{row}");
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ pub trait Source {
 }
 
 /// Parameters in memory: what a trainer holds.
-impl Source for HashMap<String, Tensor> {
+impl<S: BuildHasher> Source for HashMap<String, Tensor, S> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let path = || PathBuf::from("parameters in memory");
         let tensor =

@@ -14,7 +14,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 pub use cache::Cache;
-pub use config::{Activation, Config, Family, TextConfig, Tower, VisionConfig};
+pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
 pub use ops::{LowRank, Mode};
 pub use positions::{Positions, positions};
 pub use vision::ImageEmbedding;

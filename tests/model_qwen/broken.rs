@@ -84,7 +84,10 @@ fn missing_and_misshapen_tensors() {
     tensors.insert(name.to_owned(), removed.t().unwrap().contiguous().unwrap());
     candle_core::safetensors::save(&tensors, &path).unwrap();
     let message = load(dir.path());
-    assert!(message.ends_with("model.safetensors: model.visual.blocks.1.attn.qkv.weight: expected shape [72, 24], got [24, 72]"), "{message}");
+    assert!(
+        message.ends_with("model.safetensors: model.visual.blocks.1.attn.qkv.weight: expected shape [72, 24], got [24, 72]"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -246,7 +249,7 @@ fn images_of_every_kind() {
     let message = images.patches(&DynamicImage::new_luma8(4, 900)).unwrap_err().to_string();
     assert_eq!(message, "an image of 4 x 900 pixels: one side is more than 200 times the other");
     let large = encoded(&DynamicImage::new_luma8(3000, 3000), ImageFormat::Png);
-    assert!(decode_bytes(&large, Path::new("x.png"), Limits { side: 20_000, bytes: 1 << 20 }).is_err());
+    assert!(decode_bytes(&large, Path::new("x.png"), Limits { side: 2_000, bytes: 1 << 30 }).is_err());
 }
 
 #[test]

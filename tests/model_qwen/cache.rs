@@ -67,7 +67,7 @@ fn truncation_and_forks_leave_no_trace() {
 
         let mut fork = cache.fork().unwrap();
         let other = Segment { ids: vec![5, 9, 2, 7], images: Vec::new() };
-        let other_got = fixture.logits_of(&fixture.model.forward(&mut fork, &[other.clone()]).unwrap());
+        let other_got = fixture.logits_of(&fixture.model.forward(&mut fork, std::slice::from_ref(&other)).unwrap());
         let other_expected = whole(&fixture, &[parts[0].clone(), other.clone()]);
         assert!(difference(&other_got, &other_expected[read..]) <= NEAR);
         assert_eq!((cache.len(), fork.len()), (read, read + 4));
@@ -105,9 +105,9 @@ fn a_batch_goes_on_from_one_prefix() {
         fixture.model.forward(&mut prefix, &shared[..1]).unwrap();
         let mut cache = prefix.gather(&[0, 0, 0], 400).unwrap();
         let mut got: Vec<Vec<Vec<f32>>> = vec![Vec::new(); rows.len()];
-        let order = [0, 1, 2];
-        for step in 0..2 {
-            let segments: Vec<Segment> = order.iter().map(|row| rows[*row][step].clone()).collect();
+        let steps: [fn(&[Segment; 3]) -> &Segment; 2] = [|row| &row[0], |row| &row[1]];
+        for step in steps {
+            let segments: Vec<Segment> = rows.iter().map(|row| step(row).clone()).collect();
             let hidden = fixture.model.forward(&mut cache, &segments).unwrap();
             for (row, segment) in segments.iter().enumerate() {
                 let places: Vec<(usize, usize)> = (0..segment.ids.len()).map(|token| (row, token)).collect();

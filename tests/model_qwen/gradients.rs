@@ -37,8 +37,7 @@ fn every_parameter_gets_a_gradient() {
             assert!(size.is_finite() && (nothing || size > 1e-9), "{family}: {name} has the gradient {size}");
         }
         // The names and shapes are those of the checkpoint, all of them.
-        let there: Vec<(String, Vec<usize>)> =
-            checkpoint.tensors().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect();
+        let there: Vec<(String, Vec<usize>)> = checkpoint.tensors().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect();
         let mut wanted = wanted;
         wanted.sort();
         assert_eq!(wanted, there);

@@ -1,6 +1,6 @@
 //! The Qwen-VL family and its processor against what transformers computed (`tests/fixtures/model/make.py`), and against
 //! files that nobody should have to trust.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod broken;
 mod cache;

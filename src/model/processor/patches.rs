@@ -138,7 +138,7 @@ impl ImageProcessor {
         if self.resize {
             return smart_resize(width, height, factor, self.pixels);
         }
-        let fits = width > 0 && height > 0 && width % factor == 0 && height % factor == 0;
+        let fits = width > 0 && height > 0 && width.is_multiple_of(factor) && height.is_multiple_of(factor);
         if fits && u64::from(width) * u64::from(height) <= MOST_PIXELS {
             return Ok((width, height));
         }

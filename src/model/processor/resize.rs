@@ -124,8 +124,13 @@ fn down(pixels: &[u8], from: usize, to: usize) -> Vec<u8> {
     out
 }
 
-/// Resamples with Pillow's bicubic filter on bytes, to the last bit: two passes in fixed point, clipped in between, the
-/// cheaper order first.
+/// Whether the vertical pass comes first, as Pillow chooses from version 13 on (before, the horizontal one always did):
+/// where the height loses more than twice as many pixels as the width.
+fn rows_first((from_w, from_h): (usize, usize), (to_w, to_h): (usize, usize)) -> bool {
+    to_h < from_h && from_h + 2 * to_w > to_h + 2 * from_w
+}
+
+/// Resamples with Pillow's bicubic filter on bytes, to the last bit: two passes in fixed point, clipped in between.
 pub fn resize_bicubic(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let (from_w, from_h) = (image.width() as usize, image.height() as usize);
     let (to_w, to_h) = (width as usize, height as usize);
@@ -134,7 +139,7 @@ pub fn resize_bicubic(image: &RgbImage, width: u32, height: u32) -> RgbImage {
         (true, true) => pixels.clone(),
         (true, false) => down(pixels, from_h, to_h),
         (false, true) => across(pixels, from_w, to_w),
-        (false, false) if from_w * to_h < to_w * from_h => across(&down(pixels, from_h, to_h), from_w, to_w),
+        (false, false) if rows_first((from_w, from_h), (to_w, to_h)) => across(&down(pixels, from_h, to_h), from_w, to_w),
         (false, false) => down(&across(pixels, from_w, to_w), from_h, to_h),
     };
     // The length is width · height · 3 by construction.

@@ -97,7 +97,8 @@ impl Cache {
             if used > 0 {
                 let part = from.narrow(2, 0, used)?.contiguous()?;
                 // One row for all needs no gathering on the device, only repetition.
-                let part = if self.rows() == 1 { part.broadcast_as((rows.len(), heads, used, width))? } else { part.index_select(&index, 0)? };
+                let part =
+                    if self.rows() == 1 { part.broadcast_as((rows.len(), heads, used, width))? } else { part.index_select(&index, 0)? };
                 to.slice_set(&part.contiguous()?, 2, 0)?;
             }
             Ok(to)

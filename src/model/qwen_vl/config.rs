@@ -36,6 +36,17 @@ pub enum Activation {
     Gelu,
 }
 
+/// The text model's rotation (M-RoPE).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rotation {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// How many of a head's frequencies turn by time, height and width.
+    pub sections: [usize; 3],
+    /// Whether the sections alternate (Qwen3-VL) or follow each other.
+    pub interleaved: bool,
+}
+
 /// The text model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextConfig {
@@ -55,12 +66,8 @@ pub struct TextConfig {
     pub head_dim: usize,
     /// Added to the variance.
     pub rms_eps: f64,
-    /// Rotary base.
-    pub rope_theta: f64,
-    /// How many of a head's frequencies turn by time, height and width.
-    pub sections: [usize; 3],
-    /// Whether the sections alternate (Qwen3-VL) or follow each other.
-    pub interleaved: bool,
+    /// How positions turn queries and keys.
+    pub rotation: Rotation,
     /// Whether queries and keys are normalised per head.
     pub qk_norm: bool,
     /// Whether query, key and value projections have a bias.
@@ -231,9 +238,7 @@ fn text_config(family: Family, keys: &Keys<'_>) -> Result<TextConfig, ModelError
         kv_heads,
         head_dim,
         rms_eps: keys.number("rms_norm_eps", if qwen3 { 1e-6 } else { 1e-5 })?,
-        rope_theta,
-        sections,
-        interleaved: qwen3,
+        rotation: Rotation { theta: rope_theta, sections, interleaved: qwen3 },
         qk_norm: qwen3,
         qkv_bias: !qwen3 || attention_bias,
         output_bias: qwen3 && attention_bias,
@@ -364,9 +369,7 @@ impl<'a> Keys<'a> {
     fn number(&self, key: &str, default: f64) -> Result<f64, ModelError> {
         match self.found(key) {
             None => Ok(default),
-            Some(value) => {
-                value.as_f64().filter(|n| *n > 0.0 && *n < 1e12).ok_or_else(|| self.wrong(key, "a number between 0 and 1e12"))
-            }
+            Some(value) => value.as_f64().filter(|n| *n > 0.0 && *n < 1e12).ok_or_else(|| self.wrong(key, "a number between 0 and 1e12")),
         }
     }
 

@@ -75,10 +75,8 @@ impl Layout {
             }
             order = Some(Order { unit, there: Tensor::new(there, device)?, back: Tensor::new(back, device)? });
         }
-        let places: Vec<(usize, usize)> = blocks
-            .iter()
-            .flat_map(|(y, x)| (0..unit).map(move |inner| (y * merge + inner / merge, x * merge + inner % merge)))
-            .collect();
+        let places: Vec<(usize, usize)> =
+            blocks.iter().flat_map(|(y, x)| (0..unit).map(move |inner| (y * merge + inner / merge, x * merge + inner % merge))).collect();
         let half = config.hidden / config.heads / 2;
         let frequencies = frequencies(config.rope_theta, half);
         let (mut cos, mut sin) = (Vec::with_capacity(places.len() * half), Vec::with_capacity(places.len() * half));
@@ -153,7 +151,10 @@ fn learned(side: usize, grid: Grid, places: &[(usize, usize)], device: &Device) 
         let source = at as f32 * (side - 1) as f32 / (size - 1).max(1) as f32;
         let low = source.floor();
         let share = (source - low).abs();
-        [((low as usize).min(side - 1), (1.0 - share).max(0.0)), ((low as usize + 1).min(side - 1), (1.0 - (source - low - 1.0).abs()).max(0.0))]
+        [
+            ((low as usize).min(side - 1), (1.0 - share).max(0.0)),
+            ((low as usize + 1).min(side - 1), (1.0 - (source - low - 1.0).abs()).max(0.0)),
+        ]
     };
     let (mut index, mut weights) = (Vec::with_capacity(places.len() * 4), Vec::with_capacity(places.len() * 4));
     for (row, column) in places {

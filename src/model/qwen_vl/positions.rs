@@ -1,6 +1,6 @@
 //! Where tokens stand: time, height and width for the text model's rotation (M-RoPE), row and column for the tower's.
 
-use super::{ImageEmbedding, TextConfig};
+use super::{ImageEmbedding, Rotation};
 use crate::model::ModelError;
 use crate::model::processor::Grid;
 
@@ -62,10 +62,10 @@ pub(super) struct TextAngles {
 }
 
 impl TextAngles {
-    pub(super) fn new(config: &TextConfig) -> Self {
-        let frequencies = frequencies(config.rope_theta, config.head_dim);
-        let [time, height, width] = config.sections;
-        let axis = |i: usize| match (config.interleaved, i % 3) {
+    pub(super) fn new(rotation: &Rotation, head_dim: usize) -> Self {
+        let frequencies = frequencies(rotation.theta, head_dim);
+        let [time, height, width] = rotation.sections;
+        let axis = |i: usize| match (rotation.interleaved, i % 3) {
             (true, 1) => u8::from(i < 3 * height),
             (true, 2) => 2 * u8::from(i < 3 * width),
             (true, _) => 0,

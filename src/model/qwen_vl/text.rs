@@ -55,8 +55,20 @@ impl Text {
         let embedding = here.at("embed_tokens").tensor("weight", &[text.vocab, text.hidden])?;
         let layers = (0..text.layers).map(|layer| Layer::new(text, &here.at(&format!("layers.{layer}")))).collect::<Result<_, _>>()?;
         let norm = here.rms_norm("norm", text.hidden, text.rms_eps)?;
-        let head = if config.tied { Linear::with_bias(embedding.clone(), None) } else { parts.linear("lm_head", text.hidden, text.vocab, false)? };
-        Ok(Self { config: text.clone(), image_token: config.image_token, embedding, layers, norm, head, angles: TextAngles::new(text) })
+        let head = if config.tied {
+            Linear::with_bias(embedding.clone(), None)
+        } else {
+            parts.linear("lm_head", text.hidden, text.vocab, false)?
+        };
+        Ok(Self {
+            config: text.clone(),
+            image_token: config.image_token,
+            embedding,
+            layers,
+            norm,
+            head,
+            angles: TextAngles::new(&text.rotation, text.head_dim),
+        })
     }
 
     /// Hidden states `[rows, tokens, hidden]`.

@@ -93,7 +93,8 @@ impl Vision {
         let embed = parts.at("patch_embed.proj");
         let weight = embed.tensor("weight", &[hidden, 3, frames, patch, patch])?.reshape((hidden, config.patch_values()))?;
         let bias = if let Tower::Qwen3 { .. } = config.tower { Some(embed.tensor("bias", &[hidden])?) } else { None };
-        let blocks = (0..config.depth).map(|layer| Block::new(config, layer, &parts.at(&format!("blocks.{layer}")))).collect::<Result<_, _>>()?;
+        let blocks =
+            (0..config.depth).map(|layer| Block::new(config, layer, &parts.at(&format!("blocks.{layer}")))).collect::<Result<_, _>>()?;
         let wide = hidden * config.merge * config.merge;
         let merger = |name: &str, together: bool| -> Result<Merger, ModelError> {
             let here = parts.at(name);
@@ -304,9 +305,7 @@ impl Block {
         let normed = self.norms[1].forward(&x, mode)?;
         let change = match &self.mlp {
             Mlp::Plain { first, second } => second.forward(&config.activation.apply(&first.forward(&normed)?)?)?,
-            Mlp::Gated { gate, up, down } => {
-                down.forward(&(config.activation.apply(&gate.forward(&normed)?)? * up.forward(&normed)?)?)?
-            }
+            Mlp::Gated { gate, up, down } => down.forward(&(config.activation.apply(&gate.forward(&normed)?)? * up.forward(&normed)?)?)?,
         };
         Ok((x + change)?)
     }
@@ -351,11 +350,7 @@ impl Merger {
     fn forward(&self, x: &Tensor, config: &VisionConfig, mode: Mode) -> Result<Tensor, ModelError> {
         let unit = config.merge * config.merge;
         let shape = (x.dim(0)? / unit, unit * config.hidden);
-        let x = if self.together {
-            self.norm.forward(&x.reshape(shape)?, mode)?
-        } else {
-            self.norm.forward(x, mode)?.reshape(shape)?
-        };
+        let x = if self.together { self.norm.forward(&x.reshape(shape)?, mode)? } else { self.norm.forward(x, mode)?.reshape(shape)? };
         self.second.forward(&Activation::Gelu.apply(&self.first.forward(&x)?)?)
     }
 }
