@@ -1,7 +1,18 @@
-//! Models: what decides the fields, and the adapters laid over a checkpoint.
+//! The eye: vision-language models that read product photos, and decide every field with its confidence.
 //!
-//! Contract: imports `domain`, `conversation` and `imaging`. Prints nothing and never panics: checkpoints, tokenizers
-//! and adapters are untrusted, and whatever is wrong with them comes back as an error that names it.
+//! Contract: imports `domain`, `conversation` and `imaging`; prints nothing and never panics. Checkpoints, tokenizers,
+//! adapters, chat templates and images are untrusted: what is wrong with them is an error that names the file, what was
+//! expected and what stands there, and sizes are limited before memory is taken. What is computed equals transformers
+//! (logits to 1e-4 in f32, pixels and tokens to the last bit); `tests/model_parity.rs` holds it to that.
+//!
+//! [`checkpoint`] reads Hugging Face folders, [`processor`] makes tokens and pixels of conversations, [`qwen_vl`] is the
+//! network, [`adapter`] what is laid over it, and [`decide`] walks the allowed answers.
 
 pub mod adapter;
+pub mod checkpoint;
 pub mod decide;
+mod error;
+pub mod processor;
+pub mod qwen_vl;
+
+pub use error::ModelError;

@@ -4,9 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::imageops::FilterType as Resampling;
+
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, RgbImage};
+use image::{ImageDecoder, ImageFormat};
 
 use super::file::{limit, reader};
 use super::{ImageError, Limits, Picture, decode_bytes};
@@ -97,6 +97,8 @@ pub fn encode_png(picture: &Picture) -> Result<Vec<u8>, image::ImageError> {
 
 #[cfg(test)]
 mod tests {
+    use image::DynamicImage;
+
     use super::*;
 
     fn encoded(picture: &Picture, format: ImageFormat) -> Vec<u8> {

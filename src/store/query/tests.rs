@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::conversation::SamplingPlan;
 use crate::domain::{
     Comparison, Edit, Exemplar, FieldId, FieldPrediction, Filter, Flag, Kind, Label, PredictionSource, Schema, SortKey, SplitPlan, State,
     Subject, Term, Value, propose,
@@ -13,6 +14,8 @@ use crate::store::testing::{approve, every_kind, id, label, sample, set, who};
 use crate::store::{Decision, DecisionKind, Plan, PredictedFields, SampleView, Store};
 
 const SAMPLES: usize = 60;
+/// The first so many become one-shot.
+const ONE_SHOT: u64 = 13;
 
 /// What a sample can be asked about, from the views that do not go through `current`.
 struct Oracle<'a> {
@@ -53,7 +56,7 @@ impl Oracle<'_> {
     fn word(&self, view: &SampleView, subject: &Subject) -> String {
         match subject {
             Subject::State => view.state.name().to_owned(),
-            Subject::Kind if view.sample.ordinal < self.plan.one_shot => Kind::OneShot.name().to_owned(),
+            Subject::Kind if view.sample.ordinal < ONE_SHOT => Kind::OneShot.name().to_owned(),
             Subject::Kind => Kind::ZeroShot.name().to_owned(),
             Subject::Reviewer => view.by.as_ref().map(|(reviewer, _)| reviewer.to_string()).unwrap_or_default(),
             Subject::Id => view.sample.id.to_string(),
@@ -82,7 +85,7 @@ impl Oracle<'_> {
             (Comparison::More(than), _) => number.is_some_and(|number| number > *than),
             (Comparison::Is(on), Subject::Flag(flag)) => {
                 *on == match flag {
-                    Flag::Labelled => !view.label.is_empty(),
+                    Flag::Labelled => !view.label.is_empty() && self.schema.missing(&view.label).next().is_none(),
                     Flag::Predicted => view.prediction.is_some(),
                     Flag::Disagree => propose(self.schema, &view.label, &|_| false, view.prediction.as_ref()).conflicts().count() > 0,
                     Flag::Flagged => view.flagged,
@@ -199,7 +202,11 @@ fn random_project(seed: u64) -> (tempfile::TempDir, Store) {
 }
 
 fn plan() -> Plan {
-    Plan { one_shot: 13, splits: SplitPlan { seed: 3, validation: 0.3, test: 0.3, pinned: BTreeMap::new() } }
+    Plan {
+        sampling: SamplingPlan::First(ONE_SHOT),
+        seed: 1,
+        splits: SplitPlan { seed: 3, validation: 0.3, test: 0.3, pinned: BTreeMap::new() },
+    }
 }
 
 const TERMS: [&str; 48] = [

@@ -1,0 +1,141 @@
+//! Qwen2-VL, Qwen2.5-VL and Qwen3-VL: one text model and one vision tower with switches.
+
+mod cache;
+mod config;
+mod layout;
+mod ops;
+mod positions;
+mod text;
+mod vision;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+pub use cache::Cache;
+pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
+pub use ops::{LowRank, Mode};
+pub use positions::{Positions, positions};
+pub use vision::ImageEmbedding;
+
+use super::ModelError;
+use super::checkpoint::{Checkpoint, Source};
+use super::processor::PixelPatches;
+use ops::Parts;
+
+/// A piece of a conversation, as the network takes it: an image is never split between two segments.
+#[derive(Debug, Clone, Default)]
+pub struct Segment {
+    /// Token ids, every image's placeholder repeated once per token of the image.
+    pub ids: Vec<u32>,
+    /// What the tower made of the images, in the order of their placeholders.
+    pub images: Vec<ImageEmbedding>,
+}
+
+/// A network with its parameters on a device.
+#[derive(Debug)]
+pub struct Model {
+    config: Config,
+    vision: vision::Vision,
+    text: text::Text,
+    device: Device,
+    dtype: DType,
+    mode: Mode,
+}
+
+impl Model {
+    /// Loads a Hugging Face folder for inference.
+    pub fn load(dir: &Path, device: &Device, dtype: DType) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::open(dir)?;
+        Self::new(&checkpoint.config()?, &checkpoint, device, dtype)
+    }
+
+    /// Builds a network of any parameters, for inference. Parameters that already lie on the device in the type are
+    /// shared and not copied, so that a trainer's variables stay its own.
+    pub fn new(config: &Config, source: &dyn Source, device: &Device, dtype: DType) -> Result<Self, ModelError> {
+        let parts = Parts::new(source, device, dtype);
+        Ok(Self {
+            vision: vision::Vision::new(&config.vision, &parts.at("model.visual"))?,
+            text: text::Text::new(config, &parts)?,
+            config: config.clone(),
+            device: device.clone(),
+            dtype,
+            mode: Mode::Infer,
+        })
+    }
+
+    /// Chooses between the fused operations and the ones that can be differentiated.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// The network's shape.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the network computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// In what the network computes.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// What the vision tower makes of images; images of one size are computed together.
+    pub fn embed_images(&self, images: &[PixelPatches]) -> Result<Vec<ImageEmbedding>, ModelError> {
+        self.vision.forward(images, self.dtype, &self.device, self.mode)
+    }
+
+    /// Room for `rows` conversations of at most `capacity` tokens each.
+    pub fn cache(&self, rows: usize, capacity: usize) -> Result<Cache, ModelError> {
+        Cache::new(&self.config.text, rows, capacity, self.dtype, &self.device)
+    }
+
+    /// Continues every conversation of the cache by one segment; shorter segments are padded at their ends.
+    ///
+    /// Returns the normalised hidden states `[rows, longest segment, hidden]` in the network's type; what stands at
+    /// padded places means nothing. For inference: the cache is written in place, which no gradient passes.
+    pub fn forward(&self, cache: &mut Cache, segments: &[Segment]) -> Result<Tensor, ModelError> {
+        self.text.forward(Some(cache), segments, self.config.vision.merge, self.mode)
+    }
+
+    /// Reads whole conversations without a cache, as training does; shapes as in [`Self::forward`].
+    pub fn forward_whole(&self, segments: &[Segment]) -> Result<Tensor, ModelError> {
+        self.text.forward(None, segments, self.config.vision.merge, self.mode)
+    }
+
+    /// Logits `[n, vocab]` in f32 of hidden states `[n, hidden]`.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        self.text.logits(hidden)
+    }
+
+    /// The hidden states `[places, hidden]` at (row, token) places of what [`Self::forward`] returned.
+    pub fn at(&self, hidden: &Tensor, places: &[(usize, usize)]) -> Result<Tensor, ModelError> {
+        let (rows, tokens, width) = hidden.dims3()?;
+        if let Some((row, token)) = places.iter().find(|(row, token)| *row >= rows || *token >= tokens) {
+            return Err(ModelError::Prompt(format!("no token {token} in row {row} of {rows} rows of {tokens} tokens")));
+        }
+        let index: Vec<u32> = places.iter().map(|(row, token)| (row * tokens + token) as u32).collect();
+        let index = Tensor::new(index, &self.device)?;
+        Ok(hidden.reshape((rows * tokens, width))?.index_select(&index, 0)?)
+    }
+}
+
+/// Every parameter that a network of this shape has, with its shape: what a new checkpoint must hold.
+pub fn parameters(config: &Config) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
+    struct Recorder(RefCell<Vec<(String, Vec<usize>)>>);
+    impl Source for Recorder {
+        fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+            self.0.borrow_mut().push((name.to_owned(), shape.to_vec()));
+            // One value seen everywhere: the shapes of a large network cost no memory.
+            Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
+        }
+    }
+    let recorder = Recorder(RefCell::new(Vec::new()));
+    Model::new(config, &recorder, &Device::Cpu, DType::F32)?;
+    Ok(recorder.0.into_inner())
+}

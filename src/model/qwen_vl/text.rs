@@ -1,0 +1,257 @@
+//! The text model.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::cache::Cache;
+use super::ops::{Linear, Mode, Norm, Parts, attend, rope};
+use super::positions::{Positions, TextAngles, grids, positions};
+use super::{Config, Segment, TextConfig};
+use crate::model::ModelError;
+
+#[derive(Debug)]
+struct Layer {
+    input_norm: Norm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    /// Of queries and of keys, per head.
+    head_norms: Option<(Norm, Norm)>,
+    mlp_norm: Norm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+/// Embedding, layers, norm, head.
+#[derive(Debug)]
+pub(super) struct Text {
+    config: TextConfig,
+    image_token: u32,
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: Norm,
+    head: Linear,
+    angles: TextAngles,
+}
+
+/// What all layers share of one pass over `rows` segments of `tokens` tokens.
+struct Pass<'a> {
+    rows: usize,
+    tokens: usize,
+    /// `[rows, tokens, head_dim / 2]`
+    cos: Tensor,
+    sin: Tensor,
+    /// `[1 or rows, 1, tokens, keys]`
+    mask: Option<Tensor>,
+    cache: Option<&'a Cache>,
+    mode: Mode,
+}
+
+impl Text {
+    pub(super) fn new(config: &Config, parts: &Parts<'_>) -> Result<Self, ModelError> {
+        let text = &config.text;
+        let here = parts.at("model.language_model");
+        let embedding = here.at("embed_tokens").tensor("weight", &[text.vocab, text.hidden])?;
+        let layers = (0..text.layers).map(|layer| Layer::new(text, &here.at(&format!("layers.{layer}")))).collect::<Result<_, _>>()?;
+        let norm = here.rms_norm("norm", text.hidden, text.rms_eps)?;
+        let head = if config.tied {
+            Linear::with_bias(embedding.clone(), None)
+        } else {
+            parts.linear("lm_head", text.hidden, text.vocab, false)?
+        };
+        Ok(Self {
+            config: text.clone(),
+            image_token: config.image_token,
+            embedding,
+            layers,
+            norm,
+            head,
+            angles: TextAngles::new(&text.rotation, text.head_dim),
+        })
+    }
+
+    /// Hidden states `[rows, tokens, hidden]`.
+    pub(super) fn forward(
+        &self,
+        mut cache: Option<&mut Cache>,
+        segments: &[Segment],
+        merge: usize,
+        mode: Mode,
+    ) -> Result<Tensor, ModelError> {
+        let rows = segments.len();
+        let tokens = segments.iter().map(|segment| segment.ids.len()).max().unwrap_or(0);
+        if tokens == 0 || cache.as_ref().is_some_and(|cache| cache.rows() != rows) {
+            let held = cache.map_or(0, |cache| cache.rows());
+            return Err(ModelError::Prompt(format!("{rows} segments of {tokens} tokens for {held} conversations")));
+        }
+        if let Some(cache) = &cache {
+            cache.reserve(tokens)?;
+        }
+        let placed = self.place(cache.as_deref(), segments, merge)?;
+        let mut x = self.embed(segments, tokens)?;
+        let (cos, sin) = self.turn(&placed, tokens, x.device(), x.dtype())?;
+        let mask = mask(cache.as_deref(), segments, tokens, x.device(), x.dtype())?;
+        let deep = deepstack(segments, tokens, self.image_token, &x)?;
+        let pass = Pass { rows, tokens, cos, sin, mask, cache: cache.as_deref(), mode };
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&self.config, index, &x, &pass)?;
+            if let Some(features) = deep.get(index) {
+                x = (x + features)?;
+            }
+        }
+        if let Some(cache) = &mut cache {
+            cache.note(&placed, tokens);
+        }
+        Ok(self.norm.forward(&x, mode)?.reshape((rows, tokens, self.config.hidden))?)
+    }
+
+    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.head.forward(hidden)?.to_dtype(DType::F32)?)
+    }
+
+    fn place(&self, cache: Option<&Cache>, segments: &[Segment], merge: usize) -> Result<Vec<Positions>, ModelError> {
+        let rows = segments.iter().enumerate().map(|(row, segment)| {
+            if let Some(id) = segment.ids.iter().find(|id| **id as usize >= self.config.vocab) {
+                return Err(ModelError::Prompt(format!("token {id} of a vocabulary of {}", self.config.vocab)));
+            }
+            let start = cache.map_or(0, |cache| cache.position(row));
+            positions(&segment.ids, self.image_token, &grids(&segment.images), merge, start)
+        });
+        rows.collect()
+    }
+
+    /// `[rows · tokens, hidden]`: embeddings of tokens, and images at their placeholders.
+    fn embed(&self, segments: &[Segment], tokens: usize) -> Result<Tensor, ModelError> {
+        let device = self.embedding.device();
+        let padded = segments.iter().flat_map(|segment| segment.ids.iter().copied().chain(std::iter::repeat(0)).take(tokens));
+        let x = self.embedding.index_select(&Tensor::new(padded.collect::<Vec<u32>>(), device)?, 0)?;
+        let images: Vec<&Tensor> = segments.iter().flat_map(|segment| segment.images.iter().map(|image| &image.main)).collect();
+        if images.is_empty() {
+            return Ok(x);
+        }
+        let rows = segments.len() * tokens;
+        let index = placeholders(segments, tokens, self.image_token, |at, image| image.map_or(at, |nth| rows + nth));
+        let both: Vec<&Tensor> = std::iter::once(&x).chain(images).collect();
+        Ok(Tensor::cat(&both, 0)?.index_select(&Tensor::new(index, device)?, 0)?)
+    }
+
+    fn turn(&self, placed: &[Positions], tokens: usize, device: &Device, dtype: DType) -> Result<(Tensor, Tensor), ModelError> {
+        let half = self.config.head_dim / 2;
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for row in placed {
+            for position in row.each.iter().copied().chain(std::iter::repeat([0; 3])).take(tokens) {
+                self.angles.push(position, &mut cos, &mut sin);
+            }
+        }
+        let shape = (placed.len(), tokens, half);
+        let tensor = |values| Tensor::from_vec(values, shape, device)?.to_dtype(dtype);
+        Ok((tensor(cos)?, tensor(sin)?))
+    }
+}
+
+impl Layer {
+    fn new(config: &TextConfig, parts: &Parts<'_>) -> Result<Self, ModelError> {
+        let (hidden, inner, head) = (config.hidden, config.intermediate, config.head_dim);
+        let (attention, mlp) = (parts.at("self_attn"), parts.at("mlp"));
+        let head_norms = if config.qk_norm {
+            Some((attention.rms_norm("q_norm", head, config.rms_eps)?, attention.rms_norm("k_norm", head, config.rms_eps)?))
+        } else {
+            None
+        };
+        Ok(Self {
+            input_norm: parts.rms_norm("input_layernorm", hidden, config.rms_eps)?,
+            query: attention.linear("q_proj", hidden, config.heads * head, config.qkv_bias)?,
+            key: attention.linear("k_proj", hidden, config.kv_heads * head, config.qkv_bias)?,
+            value: attention.linear("v_proj", hidden, config.kv_heads * head, config.qkv_bias)?,
+            output: attention.linear("o_proj", config.heads * head, hidden, config.output_bias)?,
+            head_norms,
+            mlp_norm: parts.rms_norm("post_attention_layernorm", hidden, config.rms_eps)?,
+            gate: mlp.linear("gate_proj", hidden, inner, false)?,
+            up: mlp.linear("up_proj", hidden, inner, false)?,
+            down: mlp.linear("down_proj", inner, hidden, false)?,
+        })
+    }
+
+    /// `[rows · tokens, hidden]` to the same.
+    fn forward(&self, config: &TextConfig, index: usize, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
+        let normed = self.input_norm.forward(x, pass.mode)?;
+        let heads = |projection: &Linear, heads: usize| -> Result<Tensor, ModelError> {
+            Ok(projection.forward(&normed)?.reshape((pass.rows, pass.tokens, heads, config.head_dim))?)
+        };
+        let (mut query, mut key) = (heads(&self.query, config.heads)?, heads(&self.key, config.kv_heads)?);
+        if let Some((query_norm, key_norm)) = &self.head_norms {
+            query = query_norm.forward(&query, pass.mode)?;
+            key = key_norm.forward(&key, pass.mode)?;
+        }
+        let query = rope(&query.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
+        let key = rope(&key.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
+        let value = heads(&self.value, config.kv_heads)?.transpose(1, 2)?.contiguous()?;
+        let (key, value) = match pass.cache {
+            Some(cache) => cache.append(index, &key, &value)?,
+            None => (key, value),
+        };
+        let seen = attend(&query, &key, &value, pass.mask.as_ref(), pass.mode)?;
+        let x = (x + self.output.forward(&seen.reshape((pass.rows * pass.tokens, config.heads * config.head_dim))?)?)?;
+        let normed = self.mlp_norm.forward(&x, pass.mode)?;
+        let inner = (self.gate.forward(&normed)?.silu()? * self.up.forward(&normed)?)?;
+        Ok((x + self.down.forward(&inner)?)?)
+    }
+}
+
+/// For each place of the padded batch, what `at` makes of the place and of which image token (counted over all segments)
+/// stands there.
+fn placeholders(segments: &[Segment], tokens: usize, image_token: u32, at: impl Fn(usize, Option<usize>) -> usize) -> Vec<u32> {
+    let mut index = Vec::with_capacity(segments.len() * tokens);
+    let mut images = 0..;
+    for segment in segments {
+        for token in 0..tokens {
+            let image = if segment.ids.get(token) == Some(&image_token) { images.next() } else { None };
+            index.push(at(index.len(), image) as u32);
+        }
+    }
+    index
+}
+
+/// Per early layer, what is added to its output, `[rows · tokens, hidden]`.
+fn deepstack(segments: &[Segment], tokens: usize, image_token: u32, x: &Tensor) -> Result<Vec<Tensor>, ModelError> {
+    let images = || segments.iter().flat_map(|segment| &segment.images);
+    let levels = images().map(|image| image.deepstack.len()).max().unwrap_or(0);
+    if levels == 0 {
+        return Ok(Vec::new());
+    }
+    // Row 0 is what is added where no image is.
+    let index = Tensor::new(placeholders(segments, tokens, image_token, |_, image| image.map_or(0, |nth| nth + 1)), x.device())?;
+    let nothing = Tensor::zeros((1, x.dim(1)?), x.dtype(), x.device())?;
+    let level = |level: usize| -> Result<Tensor, ModelError> {
+        let features = images().filter_map(|image| image.deepstack.get(level));
+        let all: Vec<&Tensor> = std::iter::once(&nothing).chain(features).collect();
+        Ok(Tensor::cat(&all, 0)?.index_select(&index, 0)?)
+    };
+    (0..levels).map(level).collect()
+}
+
+/// What is added to the scores: minus infinity where a token must not look. `[1 or rows, 1, tokens, keys]`, none where every
+/// token may look at everything.
+fn mask(cache: Option<&Cache>, segments: &[Segment], tokens: usize, device: &Device, dtype: DType) -> Result<Option<Tensor>, ModelError> {
+    let past = cache.map_or(0, Cache::len);
+    // Padding behind a row's last token is seen by padding only; padding in the cache must be hidden.
+    let holes = cache.is_some_and(|cache| (0..segments.len()).any(|row| cache.filled(row).contains(&false)));
+    if tokens == 1 && !holes {
+        return Ok(None);
+    }
+    let rows = if holes { segments.len() } else { 1 };
+    let mut values = Vec::with_capacity(rows * tokens * (past + tokens));
+    for row in 0..rows {
+        let seen: Vec<f32> = match cache {
+            Some(cache) => cache.filled(row).iter().map(|filled| if *filled { 0.0 } else { f32::NEG_INFINITY }).collect(),
+            None => Vec::new(),
+        };
+        for token in 0..tokens {
+            values.extend_from_slice(&seen);
+            values.resize(values.len() + token + 1, 0.0);
+            values.resize(values.len() + tokens - token - 1, f32::NEG_INFINITY);
+        }
+    }
+    Ok(Some(Tensor::from_vec(values, (rows, 1, tokens, past + tokens), device)?.to_dtype(dtype)?))
+}
