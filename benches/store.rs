@@ -102,6 +102,8 @@ fn build(dir: &Path, samples: usize) {
         staged.as_secs_f64()
     );
 
+    println!("memory while importing {:>9} MB at most", peak_mb());
+
     for model in ["first", "second"] {
         let source = PredictionSource {
             model: model.to_owned(),
