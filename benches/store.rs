@@ -95,12 +95,10 @@ fn build(dir: &Path, samples: usize) {
     let staged = began.elapsed();
     import.finish().unwrap();
     let all = began.elapsed();
-    println!(
-        "import                 {:>9.0} rows/s ({samples} in {:.1} s, of which staging {:.1} s)",
-        rate(samples, all),
-        all.as_secs_f64(),
-        staged.as_secs_f64()
-    );
+    println!("import                 {:>9.0} rows/s ({samples} in {:.1} s)", rate(samples, all), all.as_secs_f64());
+    println!("import, processor time {:>9.1} s; staging {:.1} s of the {:.1} s", processor_s(), staged.as_secs_f64(), all.as_secs_f64());
+
+    println!("memory while importing {:>9} MB at most", peak_mb());
 
     for model in ["first", "second"] {
         let source = PredictionSource {
@@ -239,6 +237,14 @@ fn ms(time: Duration) -> f64 {
 
 fn rate(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
+}
+
+/// The processor time that this process has had, in seconds.
+fn processor_s() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, behind_name) = stat.rsplit_once(") ").unwrap();
+    // User and system time, in hundredths.
+    behind_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
 }
 
 /// The most memory that this process has had, in megabytes.

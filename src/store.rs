@@ -132,7 +132,7 @@ impl Store {
         self.clock = Box::new(clock);
     }
 
-    /// The folder with this number, in which images lie; an empty path is the project's own.
+    /// The folders in which images lie, by number; an empty path is the project's own.
     pub fn folders(&self) -> Result<Vec<(i64, PathBuf)>, StoreError> {
         let mut statement = self.connection.prepare("SELECT id, path FROM folders ORDER BY id")?;
         let folders = statement.query_map([], |row| Ok((row.get(0)?, PathBuf::from(row.get::<_, String>(1)?))))?;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
@@ -58,6 +59,8 @@ pub(super) fn connect(dir: &Path, access: Access) -> Result<Connection, StoreErr
 fn configure(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // Plans do not depend on bound values; else SQLite would plan some cached statements anew for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // 48 MiB of pages; a write-ahead log that a large import leaves behind is cut back to 64 MiB.
     connection.pragma_update(None, "cache_size", -48 * 1024)?;

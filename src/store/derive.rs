@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::StoreError;
 use super::code::{code, intern, ppm};
-use super::effective::{Effective, effective};
+use super::effective::{Effective, Entry, effective};
 use super::layout::{Layout, Numbers, Part};
 use super::log::entries;
 use super::record::{PredictedFields, read_label, read_prediction};
@@ -34,13 +34,20 @@ impl<'a> Deriver<'a> {
 
     /// Brings a sample's row up to date; says whether it had to change.
     pub(super) fn refresh(&self, seq: i64) -> Result<bool, StoreError> {
-        let (new, old) = (self.derive(seq)?, self.layout.stored(self.connection, seq)?);
+        let (entries, _) = entries(self.connection, self.schema, seq)?;
+        let new = self.derive(seq, &entries, &self.predicted(seq)?)?;
+        let old = self.layout.stored(self.connection, seq)?;
         match old {
             Some(old) if old == new => return Ok(false),
             Some(old) => self.update(seq, &old, &new)?,
             None => self.insert(seq, &new)?,
         }
         Ok(true)
+    }
+
+    /// Makes the row of a sample that has just come in, of which neither log nor models know.
+    pub(super) fn add(&self, seq: i64) -> Result<(), StoreError> {
+        self.insert(seq, &self.derive(seq, &[], &PredictedFields::new())?)
     }
 
     fn insert(&self, seq: i64, row: &Numbers) -> Result<(), StoreError> {
@@ -59,12 +66,10 @@ impl<'a> Deriver<'a> {
         Ok(())
     }
 
-    fn derive(&self, seq: i64) -> Result<Numbers, StoreError> {
+    fn derive(&self, seq: i64, entries: &[Entry], predicted: &PredictedFields) -> Result<Numbers, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT image_type, label FROM samples WHERE seq = ?1")?;
         let (image_type, label): (String, String) = statement.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (entries, _) = entries(self.connection, self.schema, seq)?;
-        let now = effective(self.schema, read_label(self.schema, &label)?.0, &entries);
-        let predicted = self.predicted(seq)?;
+        let now = effective(self.schema, read_label(self.schema, &label)?.0, entries);
         let reviewer = now.by.as_ref().map(|(reviewer, _)| intern(self.connection, reviewer.as_str())).transpose()?;
         let mut row = vec![
             Some(now.state as i64),
@@ -75,7 +80,7 @@ impl<'a> Deriver<'a> {
             Some(i64::from(now.flagged)),
             Some(i64::from(!now.comment.is_empty())),
             predicted.values().map(FieldPrediction::confidence).reduce(f32::min).map(ppm),
-            disagreement(&now, &predicted),
+            disagreement(&now, predicted),
             self.schema.image_types().iter().position(|known| *known == image_type).map(|index| index as i64),
         ];
         row.resize(self.layout.columns.len(), None);

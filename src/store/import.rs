@@ -180,8 +180,8 @@ impl Writing<'_> {
         )?;
         self.update(who, source, added, &changed)?;
         self.search_from(first)?;
-        let touched: Vec<i64> = changed.iter().map(|(_, seq)| *seq).chain(first..first + added as i64).collect();
-        self.refresh(&touched)?;
+        self.refresh(&changed.iter().map(|(_, seq)| *seq).collect::<Vec<_>>())?;
+        self.add(first..first + added as i64)?;
         Ok(Imported { added: added as u64, updated: changed.len() as u64, unchanged: unchanged.unsigned_abs() })
     }
 

@@ -212,9 +212,13 @@ fn glob(pattern: &str) -> String {
 /// the fixed parts of an id otherwise. `None` when a pattern leaves too little to go by.
 fn among(column: &str, patterns: &[String]) -> Option<Sql> {
     if patterns.iter().all(|pattern| !pattern.starts_with('*') && !pattern.is_empty()) {
-        let globs: Vec<&str> = patterns.iter().map(|_| "SELECT seq FROM samples WHERE {column} GLOB ?").collect();
-        let text = globs.join(" UNION ALL ").replace("{column}", column);
-        return Some(Sql { text, parameters: patterns.iter().map(|pattern| glob(pattern)).collect() });
+        let text = vec![format!("SELECT seq FROM samples WHERE {column} BETWEEN ? AND ?"); patterns.len()].join(" UNION ALL ");
+        // From the fixed beginning itself to the last text that begins so.
+        let bounds = |pattern: &String| match pattern.split_once('*') {
+            Some((head, _)) => [head.to_owned(), format!("{head}{}", char::MAX)],
+            None => [pattern.clone(), pattern.clone()],
+        };
+        return Some(Sql { text, parameters: patterns.iter().flat_map(bounds).collect() });
     }
     if column != "id" {
         return None;

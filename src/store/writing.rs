@@ -1,6 +1,6 @@
 //! A write transaction: begun at once, checked against the schema, rolled back unless committed.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -55,15 +55,24 @@ impl Writing<'_> {
         Reader { connection: self, schema: self.schema, layout: self.layout, plan: self.plan }
     }
 
-    /// Brings the derived rows of these samples up to date; says how many had to change.
+    /// Brings the derived rows of these samples up to date.
     pub(super) fn refresh(&self, samples: &[i64]) -> Result<(), StoreError> {
+        self.derive(samples.len(), |deriver| samples.iter().try_for_each(|seq| deriver.refresh(*seq).map(|_| ())))
+    }
+
+    /// Makes the derived rows of samples that have just come in.
+    pub(super) fn add(&self, mut samples: Range<i64>) -> Result<(), StoreError> {
+        self.derive((samples.end - samples.start) as usize, |deriver| samples.try_for_each(|seq| deriver.add(seq)))
+    }
+
+    /// Lets work that changes so many rows of `current` be done.
+    fn derive(&self, rows: usize, work: impl FnOnce(&Deriver<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let all = || self.query_row("SELECT count(*) FROM current", [], |row| row.get::<_, i64>(0));
-        let anew = samples.len() > MANY && samples.len() as i64 > all()? / 4;
+        let anew = rows > MANY && rows as i64 > all()? / 4;
         if anew {
             self.layout.drop_indexes(self)?;
         }
-        let deriver = Deriver::new(self, self.schema, self.layout)?;
-        samples.iter().try_for_each(|seq| deriver.refresh(*seq).map(|_| ()))?;
+        work(&Deriver::new(self, self.schema, self.layout)?)?;
         if anew {
             self.layout.create_indexes(self)?;
         }
