@@ -9,7 +9,7 @@ use super::context::{Context, absolute};
 use super::output::{Failure, Outcome};
 use super::plan::{self, Folders};
 use crate::conversation::SamplingPlan;
-use crate::domain::ApprovedSample;
+use crate::domain::{ApprovedSample, Split};
 use crate::export::{self, Format, Request};
 use crate::store::{Store, StoreError};
 
@@ -25,9 +25,32 @@ pub(super) struct ExportArgs {
     /// Which samples become one-shot, instead of the project's plan: the first N imported ones, a share such as 30%, all, none or both kinds of each.
     #[arg(long, value_name = "PLAN", value_parser = plan::sampling)]
     one_shot: Option<SamplingPlan>,
+    /// Only the samples of one split; all of them, each marked with its split, when not given.
+    #[arg(long, value_enum)]
+    split: Option<SplitName>,
     /// Link images instead of copying them where they lie on the same disk; then never change the originals in place.
     #[arg(long)]
     hard_links: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SplitName {
+    /// What is trained on.
+    Train,
+    /// What is measured while training.
+    Validation,
+    /// What is measured at the end.
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::Validation => Self::Validation,
+            SplitName::Test => Self::Test,
+        }
+    }
 }
 
 fn parse_format(name: &str) -> Result<Format, String> {
@@ -56,7 +79,10 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<Outcome, Failu
         tool: concat!("mekiki ", env!("CARGO_PKG_VERSION")),
         project: &project.name,
     };
-    let report = export::export(&request, Approvals::new(&store, &mut broken), &|done| progress.set(done))?;
+    let wanted =
+        |sample: &ApprovedSample| args.split.is_none_or(|split| project.splits.split_of(&sample.sample().group) == Split::from(split));
+    let approved = Approvals::new(&store, &mut broken).filter(|sample| sample.as_ref().map_or(true, wanted));
+    let report = export::export(&request, approved, &|done| progress.set(done))?;
     drop(progress);
     let refused: Vec<(String, String)> =
         broken.into_iter().chain(report.refused.iter().map(|refusal| (refusal.sample.to_string(), refusal.reason.clone()))).collect();
