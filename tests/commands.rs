@@ -68,6 +68,10 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+fn lines_of(rows: &[Value]) -> String {
+    rows.iter().fold(String::new(), |text, row| text + &row.to_string() + "\n")
+}
+
 #[test]
 fn the_demo_counts_what_is_there_and_keeps_its_decisions() {
     let demo = Project::demo();
@@ -213,9 +217,7 @@ fn bad_rows_are_reported_and_the_rest_goes_on() {
         json!({"id": "missing", "query": "b.png"}),
         json!({"id": "evil\u{1b}[2J", "query": "a.png"}),
     ];
-    let mut text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    text.push_str("{broken\n");
-    fs::write(source.join("samples.jsonl"), text).unwrap();
+    fs::write(source.join("samples.jsonl"), lines_of(&rows) + "{broken\n").unwrap();
     let file = source.join("samples.jsonl");
     let output = project.call(&["import", file.to_str().unwrap(), "--json"]);
     assert_eq!(code(&output), 1);
@@ -333,7 +335,7 @@ fn predictions_from_a_file_meet_labels() {
         json!({"id": "nobody", "fields": passed}),
         json!({"id": "raw-0003", "fields": {"position": "Z1"}}),
     ];
-    fs::write(&file, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    fs::write(&file, lines_of(&rows)).unwrap();
     let output = demo.call(&["predict", "--from", file.to_str().unwrap(), "--json"]);
     assert_eq!(code(&output), 1);
     assert_eq!((&json_of(&output)["predicted"], &json_of(&output)["failed"]), (&json!(2), &json!(2)));

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
+use image::error::{LimitError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
@@ -110,6 +111,10 @@ fn decode_reader<R: BufRead + Seek>(mut reader: ImageReader<R>, path: &Path, lim
     let failed = |source| ImageError::Decode { path: path.to_owned(), source };
     limit(&mut reader, limits);
     let mut decoder = reader.into_decoder().map_err(failed)?;
+    // The reader's limits bind what a decoder takes for itself, not the picture that it fills.
+    if decoder.total_bytes() > limits.bytes {
+        return Err(failed(image::ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory))));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
@@ -153,6 +158,8 @@ mod tests {
         let small = Limits { side: 100, bytes: 1 << 20 };
         assert_eq!(decode_bytes(&png(100, 3), name, small).unwrap().width(), 100);
         assert!(decode_bytes(&png(101, 3), name, small).is_err());
+        let wide = Limits { side: 4000, bytes: 1 << 20 };
+        assert!(matches!(decode_bytes(&png(3000, 3000), name, wide), Err(ImageError::Decode { source: image::ImageError::Limits(_), .. })));
         assert!(decode_bytes(b"no image", name, small).is_err());
         assert!(decode_bytes(&png(50, 50)[..60], name, small).is_err());
         assert_eq!(dimensions_of_bytes(&png(7, 9), name).unwrap(), (7, 9));
