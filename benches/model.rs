@@ -85,8 +85,7 @@ fn predict(model: &Model, images: &ImageProcessor, prefix: &Cache, photos: &[Rgb
     let ids = with_image(1, tokens, 8);
     let rows = vec![0; photos.len()];
     let mut cache = prefix.gather(&rows, prefix.len() + ids.len() + CHUNKS.iter().sum::<usize>()).unwrap();
-    let mut segments: Vec<Segment> =
-        embeddings.into_iter().map(|image| Segment { ids: ids.clone(), images: vec![image] }).collect();
+    let mut segments: Vec<Segment> = embeddings.into_iter().map(|image| Segment { ids: ids.clone(), images: vec![image] }).collect();
     let mut decided = Vec::new();
     for (nth, chunk) in CHUNKS.iter().enumerate() {
         let hidden = model.forward(&mut cache, &segments).unwrap();
