@@ -86,15 +86,9 @@ fn set_up(context: &Context, dir: &Path) -> Result<(), Failure> {
     drop(store);
     std::fs::write(project.dir.join(MARK), "made by 'mekiki demo'\n")?;
     let built = building.keep();
-    set_permissions_like(parent, &built)?;
     std::fs::rename(&built, dir).map_err(|error| {
         // Nobody will look for it under its temporary name.
         let _ = std::fs::remove_dir_all(&built);
         Failure::new(format_args!("{}: {error}", dir.display()))
     })
-}
-
-/// A temporary folder is private; a project is as open as folders usually are here.
-fn set_permissions_like(parent: &Path, built: &Path) -> Result<(), Failure> {
-    Ok(std::fs::set_permissions(built, std::fs::metadata(parent)?.permissions())?)
 }
