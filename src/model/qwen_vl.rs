@@ -2,6 +2,7 @@
 
 mod cache;
 mod config;
+mod cpu;
 mod layout;
 mod ops;
 mod positions;
@@ -110,7 +111,16 @@ impl Model {
 
     /// Logits `[n, vocab]` in f32 of hidden states `[n, hidden]`.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        self.text.logits(hidden)
+        self.text.logits(hidden, self.mode)
+    }
+
+    /// Logits `[n, tokens]` of some tokens only, multiplied and summed in f32 whatever the network's type is: in bf16,
+    /// logits between 16 and 32 come in steps of 0.125, and candidates tie that are not equal.
+    pub fn logits_of(&self, hidden: &Tensor, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        if let Some(id) = tokens.iter().find(|id| **id as usize >= self.config.text.vocab) {
+            return Err(ModelError::Prompt(format!("token {id} of a vocabulary of {}", self.config.text.vocab)));
+        }
+        self.text.logits_of(hidden, &Tensor::new(tokens, &self.device)?)
     }
 
     /// The hidden states `[places, hidden]` at (row, token) places of what [`Self::forward`] returned.

@@ -26,6 +26,20 @@ fn logits_at_all_positions() {
 }
 
 #[test]
+fn logits_of_some_tokens() {
+    for family in FAMILIES {
+        let fixture = Fixture::load(family);
+        let (name, talk) = &fixture.talks[0];
+        let hidden = fixture.model.forward_whole(&[fixture.segment(talk)]).unwrap().squeeze(0).unwrap();
+        let tokens = [7, 300, 7, 0];
+        let got: Vec<Vec<f32>> = fixture.model.logits_of(&hidden, &tokens).unwrap().to_vec2().unwrap();
+        let index = Tensor::new(&tokens, &Device::Cpu).unwrap();
+        assert!(difference(&got, &fixture.logits[name].index_select(&index, 1).unwrap().to_vec2().unwrap()) <= 1e-4);
+        assert!(fixture.model.logits_of(&hidden, &[9999]).is_err());
+    }
+}
+
+#[test]
 fn bf16_stays_near() {
     for family in FAMILIES {
         let fixture = Fixture::load(family);

@@ -6,7 +6,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Activation as Nonlinear, Module as _, ops, rotary_emb};
 
-use super::Activation;
+use super::{Activation, cpu};
 use crate::model::ModelError;
 use crate::model::checkpoint::Source;
 
@@ -93,16 +93,71 @@ impl Linear {
     }
 
     /// `[n, inputs]` to `[n, outputs]`.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+    pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        self.forward_then(x, None, mode)
+    }
+
+    /// The same with an activation of the outputs.
+    pub(super) fn forward_then(&self, x: &Tensor, activation: Option<Activation>, mode: Mode) -> Result<Tensor, ModelError> {
+        let y = self.product(x)?;
+        if on_cpu(&y, mode) {
+            match (&self.bias, activation) {
+                (Some(bias), activation) => cpu::bias(&y, bias, activation)?,
+                (None, Some(activation)) => cpu::activate(&y, activation)?,
+                (None, None) => {}
+            }
+            return Ok(y);
+        }
+        let y = match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        match activation {
+            Some(activation) => activation.apply(&y),
+            None => Ok(y),
+        }
+    }
+
+    /// Some of the outputs, computed in f32; for a layer without a bias.
+    pub(super) fn forward_some(&self, x: &Tensor, outputs: &Tensor) -> Result<Tensor, ModelError> {
+        let exact = |tensor: &Tensor| tensor.to_dtype(DType::F32);
+        let x = exact(x)?;
+        let y = x.matmul(&exact(&self.weight.index_select(outputs, 0)?)?.t()?)?;
+        let Some(LowRank { a, b, scale }) = &self.low_rank else { return Ok(y) };
+        Ok((y + (x.matmul(&exact(a)?.t()?)? * *scale)?.matmul(&exact(&b.index_select(outputs, 0)?)?.t()?)?)?)
+    }
+
+    fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let mut y = x.matmul(&self.weight.t()?)?;
         if let Some(LowRank { a, b, scale }) = &self.low_rank {
             y = (y + (x.matmul(&a.t()?)? * *scale)?.matmul(&b.t()?)?)?;
         }
-        Ok(match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        })
+        Ok(y)
     }
+}
+
+/// Whether the loops for the processor can be used: they write into `x`, which must be nobody else's.
+fn on_cpu(x: &Tensor, mode: Mode) -> bool {
+    mode == Mode::Infer && x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
+}
+
+/// `x + change`, where `change` is nobody else's.
+pub(super) fn add(x: &Tensor, change: Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    if on_cpu(&change, mode) && x.is_contiguous() {
+        cpu::add(&change, x)?;
+        return Ok(change);
+    }
+    Ok((x + change)?)
+}
+
+/// `activation(gate(x)) · up(x)`
+pub(super) fn gated(gate: &Linear, up: &Linear, activation: Activation, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    let (gate, up) = (gate.forward_then(x, Some(activation), mode)?, up.forward(x, mode)?);
+    if on_cpu(&gate, mode) {
+        cpu::multiply(&gate, &up)?;
+        return Ok(gate);
+    }
+    Ok((gate * up)?)
 }
 
 /// RMS norm, or layer norm where there is a bias.
@@ -126,7 +181,7 @@ impl Norm {
 }
 
 impl Activation {
-    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor, ModelError> {
+    fn apply(self, x: &Tensor) -> Result<Tensor, ModelError> {
         Ok(match self {
             Self::Silu => x.silu()?,
             Self::QuickGelu => (x * ops::sigmoid(&(x * 1.702)?)?)?,
@@ -166,12 +221,22 @@ pub(super) fn attend(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<
     let (kv_heads, keys) = (key.dim(1)?, key.dim(2)?);
     // Query heads that share a key head become further tokens of it, so that keys are never repeated.
     let shared = heads / kv_heads;
-    let query = (query * (1.0 / (width as f64).sqrt()))?.reshape((batch, kv_heads, shared * tokens, width))?;
-    let mut scores = query.matmul(&key.transpose(2, 3)?)?;
-    if let Some(mask) = mask {
-        scores = scores.reshape((batch, heads, tokens, keys))?.broadcast_add(mask)?;
-        scores = scores.reshape((batch, kv_heads, shared * tokens, keys))?;
+    let scale = 1.0 / (width as f64).sqrt();
+    let mut query = query.reshape((batch, kv_heads, shared * tokens, width))?;
+    let fused = on_cpu(&query, mode);
+    if !fused {
+        query = (query * scale)?;
     }
-    let seen = softmax(&scores, mode)?.matmul(value)?;
+    let mut scores = query.matmul(&key.transpose(2, 3)?)?;
+    if fused {
+        cpu::softmax(&scores, scale as f32, mask)?;
+    } else {
+        if let Some(mask) = mask {
+            scores = scores.reshape((batch, heads, tokens, keys))?.broadcast_add(mask)?;
+            scores = scores.reshape((batch, kv_heads, shared * tokens, keys))?;
+        }
+        scores = softmax(&scores, mode)?;
+    }
+    let seen = scores.matmul(value)?;
     Ok(seen.reshape((batch, heads, tokens, width))?.transpose(1, 2)?.reshape((batch, tokens, heads * width))?)
 }

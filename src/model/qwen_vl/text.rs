@@ -3,9 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::cache::Cache;
-use super::ops::{Linear, Mode, Norm, Parts, attend, rope};
+use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
 use super::positions::{Positions, TextAngles, grids, positions};
-use super::{Config, Segment, TextConfig};
+use super::{Activation, Config, Segment, TextConfig};
 use crate::model::ModelError;
 
 #[derive(Debug)]
@@ -106,8 +106,12 @@ impl Text {
         Ok(self.norm.forward(&x, mode)?.reshape((rows, tokens, self.config.hidden))?)
     }
 
-    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.head.forward(hidden)?.to_dtype(DType::F32)?)
+    pub(super) fn logits(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        Ok(self.head.forward(hidden, mode)?.to_dtype(DType::F32)?)
+    }
+
+    pub(super) fn logits_of(&self, hidden: &Tensor, tokens: &Tensor) -> Result<Tensor, ModelError> {
+        self.head.forward_some(hidden, tokens)
     }
 
     fn place(&self, cache: Option<&Cache>, segments: &[Segment], merge: usize) -> Result<Vec<Positions>, ModelError> {
@@ -177,7 +181,7 @@ impl Layer {
     fn forward(&self, config: &TextConfig, index: usize, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
         let normed = self.input_norm.forward(x, pass.mode)?;
         let heads = |projection: &Linear, heads: usize| -> Result<Tensor, ModelError> {
-            Ok(projection.forward(&normed)?.reshape((pass.rows, pass.tokens, heads, config.head_dim))?)
+            Ok(projection.forward(&normed, pass.mode)?.reshape((pass.rows, pass.tokens, heads, config.head_dim))?)
         };
         let (mut query, mut key) = (heads(&self.query, config.heads)?, heads(&self.key, config.kv_heads)?);
         if let Some((query_norm, key_norm)) = &self.head_norms {
@@ -192,10 +196,11 @@ impl Layer {
             None => (key, value),
         };
         let seen = attend(&query, &key, &value, pass.mask.as_ref(), pass.mode)?;
-        let x = (x + self.output.forward(&seen.reshape((pass.rows * pass.tokens, config.heads * config.head_dim))?)?)?;
+        let seen = seen.reshape((pass.rows * pass.tokens, config.heads * config.head_dim))?;
+        let x = add(x, self.output.forward(&seen, pass.mode)?, pass.mode)?;
         let normed = self.mlp_norm.forward(&x, pass.mode)?;
-        let inner = (self.gate.forward(&normed)?.silu()? * self.up.forward(&normed)?)?;
-        Ok((x + self.down.forward(&inner)?)?)
+        let inner = gated(&self.gate, &self.up, Activation::Silu, &normed, pass.mode)?;
+        add(&x, self.down.forward(&inner, pass.mode)?, pass.mode)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use super::layout::Layout;
-use super::ops::{Linear, Mode, Norm, Parts, attend, rope};
+use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
 use super::{Activation, Tower, VisionConfig};
 use crate::model::ModelError;
 use crate::model::processor::{Grid, PixelPatches};
@@ -189,7 +189,7 @@ impl Vision {
             rows = end;
         }
         let pixels = Tensor::from_vec(pixels, (rows, self.config.patch_values()), device)?.to_dtype(dtype)?;
-        let x = self.patches.forward(&pixels)?;
+        let x = self.patches.forward(&pixels, mode)?;
         let mut x = each(&groups, &x, |part, group| self.place(part, group))?;
         let angles = groups.iter().map(|group| group.layout.angles(dtype)).collect::<Result<Vec<_>, ModelError>>()?;
         let mut levels = Vec::new();
@@ -294,20 +294,20 @@ impl Block {
         angles: &[(Tensor, Tensor)],
         mode: Mode,
     ) -> Result<Tensor, ModelError> {
-        let qkv = self.qkv.forward(&self.norms[0].forward(x, mode)?)?;
+        let qkv = self.qkv.forward(&self.norms[0].forward(x, mode)?, mode)?;
         let mut seen = Vec::with_capacity(groups.len());
         for (group, angles) in groups.iter().zip(angles) {
             let part = if groups.len() == 1 { qkv.clone() } else { qkv.narrow(0, group.rows.start, group.rows.len())? };
             seen.push(self.attend(config, &part, group, angles, mode)?);
         }
         let seen = if let [one] = seen.as_slice() { one.clone() } else { Tensor::cat(&seen, 0)? };
-        let x = (x + self.output.forward(&seen)?)?;
+        let x = add(x, self.output.forward(&seen, mode)?, mode)?;
         let normed = self.norms[1].forward(&x, mode)?;
         let change = match &self.mlp {
-            Mlp::Plain { first, second } => second.forward(&config.activation.apply(&first.forward(&normed)?)?)?,
-            Mlp::Gated { gate, up, down } => down.forward(&(config.activation.apply(&gate.forward(&normed)?)? * up.forward(&normed)?)?)?,
+            Mlp::Plain { first, second } => second.forward(&first.forward_then(&normed, Some(config.activation), mode)?, mode)?,
+            Mlp::Gated { gate, up, down } => down.forward(&gated(gate, up, config.activation, &normed, mode)?, mode)?,
         };
-        Ok((x + change)?)
+        add(&x, change, mode)
     }
 
     /// `[images · patches, 3 · hidden]` to `[images · patches, hidden]`.
@@ -351,6 +351,6 @@ impl Merger {
         let unit = config.merge * config.merge;
         let shape = (x.dim(0)? / unit, unit * config.hidden);
         let x = if self.together { self.norm.forward(&x.reshape(shape)?, mode)? } else { self.norm.forward(x, mode)?.reshape(shape)? };
-        self.second.forward(&Activation::Gelu.apply(&self.first.forward(&x)?)?)
+        self.second.forward(&self.first.forward_then(&x, Some(Activation::Gelu), mode)?, mode)
     }
 }
