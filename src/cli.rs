@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod init;
 mod log;
+mod model;
 mod next;
 mod output;
 mod plan;
@@ -72,8 +73,10 @@ enum Command {
     Log(log::LogArgs),
     /// Make the derived tables again from the log.
     Rebuild,
-    /// Store predictions.
+    /// Predict samples with a model, or store predictions that were made elsewhere.
     Predict(predict::PredictArgs),
+    /// Make models to try.
+    Model(model::ModelArgs),
     /// Write the training set from approved samples.
     Export(export::ExportArgs),
     /// Show a sample, or the conversation that is made of it.
@@ -127,6 +130,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Log(args) => log::run(context, args),
         Command::Rebuild => rebuild::run(context),
         Command::Predict(args) => predict::run(context, args),
+        Command::Model(args) => model::run(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),
         Command::Stats(args) => stats::run(context, args),

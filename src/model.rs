@@ -6,13 +6,16 @@
 //! (logits to 1e-4 in f32, pixels and tokens to the last bit); `tests/model_parity.rs` holds it to that.
 //!
 //! [`checkpoint`] reads Hugging Face folders, [`processor`] makes tokens and pixels of conversations, [`qwen_vl`] is the
-//! network, [`adapter`] what is laid over it, and [`decide`] walks the allowed answers.
+//! network, [`adapter`] what is laid over it, [`decide`] walks the allowed answers, [`predictor`] does all of this for
+//! samples, and [`random`] makes checkpoints to try.
 
 pub mod adapter;
 pub mod checkpoint;
 pub mod decide;
 mod error;
+pub mod predictor;
 pub mod processor;
 pub mod qwen_vl;
+pub mod random;
 
 pub use error::ModelError;

@@ -1,192 +1,104 @@
-//! `mekiki predict --from`: stores predictions that were made elsewhere.
+//! `mekiki predict`: a model's predictions, made here or elsewhere.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+mod from;
+mod here;
 
-use clap::Args;
-use serde::Deserialize;
-use serde_json::json;
+use std::path::PathBuf;
 
-use super::context::{Context, absolute};
+use clap::{Args, ValueEnum};
+
+use super::context::Context;
 use super::output::{Failure, Outcome};
-use crate::config::Project;
-use crate::domain::{Exemplar, FieldPrediction, Kind, PredictionSource, SampleId, Schema, printable};
-use crate::import::{BadRow, MOST_LINE_BYTES};
-use crate::store::{PredictedFields, Store, StoreError};
+use crate::domain::{Exemplar, Kind};
 
-/// Store predictions that were made elsewhere.
+/// Predict every field of the samples that a filter lets through, or store predictions that were made elsewhere.
 ///
-/// One JSON object a line: `{"id": "raw-0001", "model": "demo", "kind": "one-shot", "fields": {"judgement": {"value":
-/// "defective", "probabilities": {"defective": 0.9, "passed": 0.1}, "outside": 0.0}}}`. Model, kind (zero-shot),
-/// adapter, instruction (the project's) and exemplar (right) may be missing; a field may be just its value.
+/// Samples that the same model, adapter, instructions, exemplar and kind have predicted before are left out: run it again
+/// to go on where it was interrupted. Results are stored as they come.
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// The file.
-    #[arg(long, value_name = "FILE")]
-    from: PathBuf,
-    /// The model's name for lines that do not say; the project's, when not given.
-    #[arg(long)]
+    /// Only predict the samples that a filter lets through.
+    #[arg(long = "where", value_name = "FILTER")]
+    filter: Option<String>,
+    /// The model: a folder below the project's `models` folder, or any folder of a checkpoint; the project's, when not
+    /// given. With --from, the model's name for lines that do not say.
+    #[arg(long, value_name = "DIR")]
     model: Option<String>,
+    /// The folder of an adapter (PEFT) that is laid over the model.
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    adapter: Option<PathBuf>,
+    /// What is asked: zero-shot, or one-shot with an exemplar first. The project's plan is about training and not looked
+    /// at here.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = KindName::ZeroShot, conflicts_with = "from")]
+    kind: KindName,
+    /// Which exemplar a one-shot question shows; the others are controls.
+    #[arg(long, value_enum, default_value_t = ExemplarName::Right, conflicts_with = "from")]
+    exemplar: ExemplarName,
+    /// How many samples are predicted together; 8 on the CPU and 32 elsewhere, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with = "from")]
+    batch: Option<u32>,
+    /// What computes; the fastest that this program was built for and finds, when not given.
+    #[arg(long, value_enum, conflicts_with = "from")]
+    device: Option<DeviceName>,
+    /// Store the predictions of this file instead.
+    ///
+    /// One JSON object a line: `{"id": "raw-0001", "model": "demo", "kind": "one-shot", "fields": {"judgement": {"value":
+    /// "defective", "probabilities": {"defective": 0.9, "passed": 0.1}, "outside": 0.0}}}`. Model, kind (zero-shot),
+    /// adapter, instruction (the project's) and exemplar (right) may be missing; a field may be just its value.
+    #[arg(long, value_name = "FILE", conflicts_with = "filter")]
+    from: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    id: SampleId,
-    model: Option<String>,
-    adapter: Option<String>,
-    instruction: Option<String>,
-    kind: Option<Kind>,
-    exemplar: Option<Exemplar>,
-    fields: BTreeMap<String, LineField>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindName {
+    /// Instruction, reference and query.
+    ZeroShot,
+    /// An exemplar with its answer first.
+    OneShot,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a value, or an object with value, probabilities and outside")]
-enum LineField {
-    Text(String),
-    Number(i64),
-    Whole {
-        value: Scalar,
-        #[serde(default)]
-        probabilities: BTreeMap<String, f32>,
-        #[serde(default)]
-        outside: f32,
-    },
+impl KindName {
+    fn kind(self) -> Kind {
+        match self {
+            Self::ZeroShot => Kind::ZeroShot,
+            Self::OneShot => Kind::OneShot,
+        }
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a text or a whole number")]
-enum Scalar {
-    Text(String),
-    Number(i64),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExemplarName {
+    /// The one that the project picks for the sample.
+    Right,
+    /// One whose answer names another address.
+    Wrong,
+    /// None at all.
+    None,
 }
 
-/// How many predictions are stored at a time.
-const BATCH: usize = 2000;
+impl ExemplarName {
+    fn exemplar(self) -> Exemplar {
+        match self {
+            Self::Right => Exemplar::Right,
+            Self::Wrong => Exemplar::Wrong,
+            Self::None => Exemplar::None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+    /// An Apple GPU.
+    Metal,
+}
 
 pub(super) fn run(context: &Context, args: &PredictArgs) -> Result<Outcome, Failure> {
-    let (project, mut store) = context.open()?;
-    let started = Instant::now();
-    let file = absolute(&args.from);
-    let model = args.model.clone().or_else(|| project.model.clone()).unwrap_or_else(|| "imported".to_owned());
-    let length = std::fs::metadata(&file).map_err(|error| Failure::new(format_args!("{}: {error}", file.display())))?.len();
-    let progress = context.out.progress(length, "storing");
-    let mut intake = Intake { store: &mut store, waiting: BTreeMap::new(), count: 0, predicted: 0, errors: Vec::new(), file: &file };
-    let mut reader = BufReader::new(File::open(&file)?);
-    let (mut line, mut number, mut read) = (Vec::new(), 0, 0);
-    loop {
-        line.clear();
-        let got = reader.by_ref().take(MOST_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
-        if got == 0 {
-            break;
-        }
-        number += 1;
-        read += got as u64;
-        progress.set(read);
-        if got > MOST_LINE_BYTES {
-            return Err(Failure::new(format_args!("{}:{number}: expected lines of at most {MOST_LINE_BYTES} bytes", file.display())));
-        }
-        if !line.trim_ascii().is_empty() {
-            match parse(&project, &model, &line) {
-                Ok((source, id, fields)) => intake.add(number, source, id, fields)?,
-                Err(wrong) => intake.bad(number, wrong),
-            }
-        }
-    }
-    intake.flush()?;
-    let (predicted, errors) = (intake.predicted, intake.errors);
-    drop(progress);
-    let per_second = predicted as f64 / started.elapsed().as_secs_f64().max(1e-9);
-    context.out.object(&json!({
-        "predicted": predicted, "failed": errors.len(), "per_second": per_second, "device": null, "model": model, "errors": errors,
-    }))?;
-    for error in &errors {
-        context.out.line(error);
-    }
-    context.out.line(format_args!("{predicted} predictions stored, {} bad lines", errors.len()));
-    Ok(if errors.is_empty() { Outcome::Done } else { Outcome::Problems })
-}
-
-/// What is wrong with a line: field, expected, got.
-type Wrong = (Option<String>, String, String);
-
-fn parse(project: &Project, model: &str, line: &[u8]) -> Result<(PredictionSource, SampleId, PredictedFields), Wrong> {
-    let line: Line = serde_json::from_slice(line).map_err(|error| (None, "a prediction as JSON".to_owned(), error.to_string()))?;
-    let mut fields = PredictedFields::new();
-    for (id, field) in line.fields {
-        let known =
-            project.schema().field_named(&id).ok_or_else(|| (Some(id.clone()), "a field of the schema".to_owned(), format!("{id:?}")))?;
-        let prediction = field_prediction(project.schema(), &id, field).map_err(|(expected, got)| (Some(id), expected, got))?;
-        fields.insert(known.id.clone(), prediction);
-    }
-    let source = PredictionSource {
-        model: line.model.unwrap_or_else(|| model.to_owned()),
-        adapter: line.adapter,
-        instruction: line.instruction.unwrap_or_else(|| project.recipe.instructions.identity()),
-        exemplar: line.exemplar.unwrap_or(Exemplar::Right),
-        kind: line.kind.unwrap_or(Kind::ZeroShot),
-    };
-    Ok((source, line.id, fields))
-}
-
-fn field_prediction(schema: &Schema, id: &str, field: LineField) -> Result<FieldPrediction, (String, String)> {
-    let known = schema.field_named(id).ok_or_else(|| ("a field of the schema".to_owned(), format!("{id:?}")))?;
-    let read = |text: &str| known.parse(text).map_err(|error| (error.expected, error.got));
-    let (value, listed, outside) = match field {
-        LineField::Text(text) => (read(&text)?, BTreeMap::new(), 0.0),
-        LineField::Number(number) => (read(&number.to_string())?, BTreeMap::new(), 0.0),
-        LineField::Whole { value: Scalar::Text(text), probabilities, outside } => (read(&text)?, probabilities, outside),
-        LineField::Whole { value: Scalar::Number(number), probabilities, outside } => (read(&number.to_string())?, probabilities, outside),
-    };
-    let mut probabilities = listed.iter().map(|(text, p)| Ok((read(text)?, *p))).collect::<Result<Vec<_>, (String, String)>>()?;
-    let share = |p: f32| (0.0..=1.0).contains(&p);
-    if let Some((_, p)) = probabilities.iter().find(|(_, p)| !share(*p)) {
-        return Err(("probabilities from 0 to 1".to_owned(), p.to_string()));
-    }
-    if !share(outside) {
-        return Err(("outside from 0 to 1".to_owned(), outside.to_string()));
-    }
-    if probabilities.is_empty() {
-        // A bare value is a prediction that admits no doubt.
-        probabilities.push((value.clone(), 1.0));
-    }
-    probabilities.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    Ok(FieldPrediction { value, probabilities, outside })
-}
-
-struct Intake<'a> {
-    store: &'a mut Store,
-    waiting: BTreeMap<PredictionSource, Vec<(SampleId, PredictedFields)>>,
-    count: usize,
-    predicted: u64,
-    errors: Vec<BadRow>,
-    file: &'a Path,
-}
-
-impl Intake<'_> {
-    fn add(&mut self, line: u64, source: PredictionSource, id: SampleId, fields: PredictedFields) -> Result<(), Failure> {
-        if !self.store.has(&id)? {
-            self.bad(line, (Some("id".to_owned()), "the id of a sample of this project".to_owned(), printable(id.as_str()).into_owned()));
-            return Ok(());
-        }
-        self.waiting.entry(source).or_default().push((id, fields));
-        self.count += 1;
-        if self.count >= BATCH { self.flush() } else { Ok(()) }
-    }
-
-    fn bad(&mut self, line: u64, (field, expected, got): Wrong) {
-        self.errors.push(BadRow { file: self.file.display().to_string(), line: Some(line), field, expected, got });
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        for (source, predictions) in std::mem::take(&mut self.waiting) {
-            self.store.add_predictions(&source, &predictions).map_err(|error: StoreError| Failure::from(error))?;
-            self.predicted += predictions.len() as u64;
-        }
-        self.count = 0;
-        Ok(())
+    match &args.from {
+        Some(file) => from::run(context, file, args.model.as_deref()),
+        None => here::run(context, args),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::context::Context;
 use super::output::{Failure, Outcome};
-use super::plan::Folders;
+use super::plan::{self, Folders};
 use crate::config::Project;
 use crate::conversation::{Conversation, ImageRole, Part};
 use crate::domain::{Exemplar, FieldPrediction, Kind, Label, Prediction, SampleId, Schema, Value};
@@ -79,11 +79,7 @@ fn conversation(
 ) -> Result<Outcome, Failure> {
     let recipe = &project.recipe;
     let folders = Folders::of(project, store)?;
-    let stated = recipe.schema.image_type_field().and_then(|field| view.label.get(field));
-    let image_type = match stated {
-        Some(Value::Choice(stated)) => stated,
-        _ => &view.sample.image_type,
-    };
+    let image_type = plan::image_type(&recipe.schema, view);
     let mut conversation = recipe.prompt(&view.sample, image_type, kind, Exemplar::Right)?;
     let answer = recipe.answer_turn(&view.label);
     if let Ok(turn) = &answer {

@@ -8,6 +8,7 @@ mod tokens;
 use std::path::Path;
 
 pub use chat::ChatTemplate;
+pub(super) use chat::DEFAULT_TEMPLATE;
 pub use patches::{Grid, ImageProcessor, PixelPatches};
 pub use resize::{resize_bicubic, smart_resize};
 pub use tokens::Tokens;

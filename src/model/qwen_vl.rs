@@ -10,6 +10,7 @@ mod text;
 mod vision;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -32,6 +33,17 @@ pub struct Segment {
     pub ids: Vec<u32>,
     /// What the tower made of the images, in the order of their placeholders.
     pub images: Vec<ImageEmbedding>,
+}
+
+/// Tokens that follow each other behind a part of what a row of the cache holds: a branch of a tree of continuations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Token ids, of text only.
+    pub ids: Vec<u32>,
+    /// The slots of the row that the tokens see besides those before them in the run, in ascending order.
+    pub sees: Vec<Range<usize>>,
+    /// The position (M-RoPE) at which the run goes on.
+    pub position: u32,
 }
 
 /// A network with its parameters on a device.
@@ -101,12 +113,26 @@ impl Model {
     /// Returns the normalised hidden states `[rows, longest segment, hidden]` in the network's type; what stands at
     /// padded places means nothing. For inference: the cache is written in place, which no gradient passes.
     pub fn forward(&self, cache: &mut Cache, segments: &[Segment]) -> Result<Tensor, ModelError> {
-        self.text.forward(Some(cache), segments, self.config.vision.merge, self.mode)
+        self.text.forward(Some(cache), segments, None, self.config.vision.merge, self.mode)
+    }
+
+    /// Continues rows of the cache by several branches at once, which do not see one another: what a row has read is there
+    /// once, however many ways it goes on. A row's runs fill the slots behind those in use one after the other; a row
+    /// may have none. Returns `[rows, most tokens of a row, hidden]`, as [`Self::forward`] does.
+    ///
+    /// Afterwards such a row goes on by further runs only: [`Self::forward`] would see all branches.
+    pub fn forward_runs(&self, cache: &mut Cache, runs: &[Vec<Run>]) -> Result<Tensor, ModelError> {
+        if let Some(slot) = runs.iter().flatten().flat_map(|run| &run.sees).map(|seen| seen.end).find(|end| *end > cache.len()) {
+            return Err(ModelError::Prompt(format!("a run sees slot {slot} of a cache that holds {}", cache.len())));
+        }
+        let ids = |runs: &Vec<Run>| runs.iter().flat_map(|run| run.ids.iter().copied()).collect();
+        let segments: Vec<Segment> = runs.iter().map(|row| Segment { ids: ids(row), images: Vec::new() }).collect();
+        self.text.forward(Some(cache), &segments, Some(runs), self.config.vision.merge, self.mode)
     }
 
     /// Reads whole conversations without a cache, as training does; shapes as in [`Self::forward`].
     pub fn forward_whole(&self, segments: &[Segment]) -> Result<Tensor, ModelError> {
-        self.text.forward(None, segments, self.config.vision.merge, self.mode)
+        self.text.forward(None, segments, None, self.config.vision.merge, self.mode)
     }
 
     /// Logits `[n, vocab]` in f32 of hidden states `[n, hidden]`.

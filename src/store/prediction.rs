@@ -6,7 +6,7 @@ use super::derive::active_source;
 use super::record::{PredictedFields, read, read_prediction, write, write_prediction};
 use super::sample::seq_of;
 use super::{Store, StoreError};
-use crate::domain::{Prediction, PredictionSource, SampleId};
+use crate::domain::{Filter, Prediction, PredictionSource, SampleId};
 
 /// A model, and how much it has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,22 @@ impl Store {
             writing.refresh(&touched)?;
         }
         writing.commit()
+    }
+
+    /// The samples that a filter lets through and of which this source has said nothing yet, in the filter's order.
+    pub fn without_prediction(&self, filter: &Filter, source: &PredictionSource) -> Result<Vec<SampleId>, StoreError> {
+        let _snapshot = self.snapshot()?;
+        let number = find_source(&self.connection, &write(source)?)?;
+        let mut said = self.connection.prepare("SELECT 1 FROM predictions WHERE seq = ?1 AND source = ?2")?;
+        let mut id = self.connection.prepare("SELECT id FROM samples WHERE seq = ?1")?;
+        let mut left = Vec::new();
+        for place in self.reader().places(filter, &[], None, i64::MAX as usize)? {
+            if !said.exists((place.seq, number))? {
+                let id: String = id.query_row([place.seq], |row| row.get(0))?;
+                left.push(SampleId::new(id).map_err(StoreError::damaged("a sample's id"))?);
+            }
+        }
+        Ok(left)
     }
 
     /// Makes lists, filters and the form show the predictions of this source.
@@ -122,7 +138,7 @@ fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, Store
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Exemplar, FieldPrediction, Filter, Kind};
+    use crate::domain::{Exemplar, FieldPrediction, Kind};
     use crate::store::Rebuilt;
     use crate::store::testing::{id, pins, project};
 
@@ -153,6 +169,9 @@ mod tests {
         assert_eq!(ids(&store, "disagree sort=-disagreement"), [id(0), id(1)]);
         assert_eq!(ids(&store, "confidence<0.8"), [id(1)]);
         assert_eq!(store.stats().unwrap().fields[0].compared, 2);
+        let left = |source, text| store.without_prediction(&Filter::parse(&schema, text).unwrap(), source).unwrap();
+        assert_eq!((left(&first, ""), left(&source("third"), "").len()), (vec![id(2)], 3));
+        assert_eq!(left(&second, "disagree sort=-disagreement"), [id(0), id(1)]);
         store.set_active_source(&second).unwrap();
         assert_eq!(ids(&store, "predicted"), [id(2)]);
         assert_eq!(

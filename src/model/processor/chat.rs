@@ -17,7 +17,7 @@ const FUEL: u64 = 1_000_000;
 /// The longest template, in bytes.
 const LONGEST_TEMPLATE: usize = 1 << 20;
 /// What stands in for a checkpoint's missing template: the family's plain form of a conversation.
-const DEFAULT: &str = include_str!("chat/default.jinja");
+pub(in crate::model) const DEFAULT_TEMPLATE: &str = include_str!("chat/default.jinja");
 const NAME: &str = "chat_template";
 
 /// A checkpoint's chat template.
@@ -57,7 +57,7 @@ impl ChatTemplate {
                 return Self::parse(text, &path);
             }
         }
-        Self::parse(DEFAULT, &dir.join("chat_template.jinja"))
+        Self::parse(DEFAULT_TEMPLATE, &dir.join("chat_template.jinja"))
     }
 
     /// Reads a template's text; `path` is for messages.

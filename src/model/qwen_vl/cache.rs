@@ -1,5 +1,7 @@
 //! Keys and values of what has been read.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::TextConfig;
@@ -105,6 +107,66 @@ impl Cache {
         };
         let layers = self.layers.iter().map(|(key, value)| Ok((copy(key)?, copy(value)?))).collect::<Result<_, ModelError>>()?;
         Ok(Self { layers, capacity, rows: rows.iter().map(|row| self.rows[*row].clone()).collect() })
+    }
+
+    /// A deep copy of rows of several caches as the rows of one, with room for `capacity` slots. Padding is left out; rows
+    /// that have read less than others are padded at their ends.
+    pub fn join(parts: &[(&Self, usize)], capacity: usize) -> Result<Self, ModelError> {
+        let mut rows = Vec::with_capacity(parts.len());
+        let mut filled = Vec::with_capacity(parts.len());
+        for (cache, row) in parts {
+            let known = cache.rows.get(*row).ok_or_else(|| ModelError::Prompt(format!("no row {row} in a cache of {}", cache.rows())))?;
+            let slots: Vec<u32> = (0..).zip(&known.filled).filter(|(_, filled)| **filled).map(|(slot, _)| slot).collect();
+            let next: Vec<u32> = slots.iter().map(|slot| known.next[*slot as usize]).collect();
+            rows.push(Row { filled: vec![true; slots.len()], next });
+            filled.push(slots);
+        }
+        let used = filled.iter().map(Vec::len).max().unwrap_or(0);
+        let Some((first, _)) = parts.first() else { return Err(ModelError::Prompt("no rows to join".to_owned())) };
+        if used > capacity {
+            return Err(ModelError::CacheFull { capacity, wanted: used });
+        }
+        for row in &mut rows {
+            let next = row.next.last().copied().unwrap_or(0);
+            row.filled.resize(used, false);
+            row.next.resize(used, next);
+        }
+        let copy = |layer: usize, of: fn(&(Tensor, Tensor)) -> &Tensor| -> Result<Tensor, ModelError> {
+            let (_, heads, _, width) = of(&first.layers[layer]).dims4()?;
+            let to =
+                Tensor::zeros((parts.len(), heads, capacity, width), of(&first.layers[layer]).dtype(), of(&first.layers[layer]).device())?;
+            if used == 0 {
+                return Ok(to);
+            }
+            let each = parts.iter().zip(&filled).map(|((cache, row), slots)| {
+                let from = of(&cache.layers[layer]).narrow(0, *row, 1)?;
+                let part = if slots.len() == cache.len() {
+                    from.narrow(2, 0, slots.len())?.contiguous()?
+                } else {
+                    from.contiguous()?.index_select(&Tensor::new(slots.as_slice(), from.device())?, 2)?
+                };
+                Ok(part.pad_with_zeros(2, 0, used - slots.len())?)
+            });
+            let each = each.collect::<Result<Vec<_>, ModelError>>()?;
+            to.slice_set(&Tensor::cat(&each, 0)?.contiguous()?, 2, 0)?;
+            Ok(to)
+        };
+        let layers = (0..first.layers.len()).map(|layer| Ok((copy(layer, |(key, _)| key)?, copy(layer, |(_, value)| value)?)));
+        Ok(Self { layers: layers.collect::<Result<_, ModelError>>()?, capacity, rows })
+    }
+
+    /// The slots of a row that hold tokens.
+    pub fn seen(&self, row: usize) -> Vec<Range<usize>> {
+        let mut seen: Vec<Range<usize>> = Vec::new();
+        for slot in
+            self.rows.get(row).map_or(&[][..], |row| &row.filled).iter().enumerate().filter(|(_, filled)| **filled).map(|(slot, _)| slot)
+        {
+            match seen.last_mut() {
+                Some(last) if last.end == slot => last.end += 1,
+                _ => seen.push(slot..slot + 1),
+            }
+        }
+        seen
     }
 
     /// Checks that `more` slots fit.

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::cache::Cache;
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
 use super::positions::{Positions, TextAngles, grids, positions};
-use super::{Activation, Config, Segment, TextConfig};
+use super::{Activation, Config, Run, Segment, TextConfig};
 use crate::model::ModelError;
 
 #[derive(Debug)]
@@ -71,11 +71,13 @@ impl Text {
         })
     }
 
-    /// Hidden states `[rows, tokens, hidden]`.
+    /// Hidden states `[rows, tokens, hidden]`. Where there are `runs`, they say for each row how its segment's tokens hang
+    /// together.
     pub(super) fn forward(
         &self,
         mut cache: Option<&mut Cache>,
         segments: &[Segment],
+        runs: Option<&[Vec<Run>]>,
         merge: usize,
         mode: Mode,
     ) -> Result<Tensor, ModelError> {
@@ -88,10 +90,16 @@ impl Text {
         if let Some(cache) = &cache {
             cache.reserve(tokens)?;
         }
-        let placed = self.place(cache.as_deref(), segments, merge)?;
+        let placed = match runs {
+            None => self.place(cache.as_deref(), segments, merge)?,
+            Some(runs) => self.place_runs(segments, runs)?,
+        };
         let mut x = self.embed(segments, tokens)?;
         let (cos, sin) = self.turn(&placed, tokens, x.device(), x.dtype())?;
-        let mask = mask(cache.as_deref(), segments, tokens, x.device(), x.dtype())?;
+        let mask = match (runs, cache.as_deref()) {
+            (Some(runs), Some(cache)) => Some(mask_of_runs(cache, runs, tokens, x.device(), x.dtype())?),
+            (_, cache) => mask(cache, segments, tokens, x.device(), x.dtype())?,
+        };
         let deep = deepstack(segments, tokens, self.image_token, &x)?;
         let pass = Pass { rows, tokens, cos, sin, mask, cache: cache.as_deref(), mode };
         for (index, layer) in self.layers.iter().enumerate() {
@@ -114,11 +122,27 @@ impl Text {
         self.head.forward_some(hidden, tokens)
     }
 
+    fn check(&self, segment: &Segment) -> Result<(), ModelError> {
+        match segment.ids.iter().find(|id| **id as usize >= self.config.vocab) {
+            Some(id) => Err(ModelError::Prompt(format!("token {id} of a vocabulary of {}", self.config.vocab))),
+            None => Ok(()),
+        }
+    }
+
+    /// Text only: each run counts on from its own position.
+    fn place_runs(&self, segments: &[Segment], runs: &[Vec<Run>]) -> Result<Vec<Positions>, ModelError> {
+        let rows = segments.iter().zip(runs).map(|(segment, runs)| {
+            self.check(segment)?;
+            let each: Vec<[u32; 3]> = runs.iter().flat_map(|run| (run.position..).take(run.ids.len()).map(|at| [at; 3])).collect();
+            let next = each.iter().map(|[at, ..]| at + 1).max().unwrap_or(0);
+            Ok(Positions { each, next })
+        });
+        rows.collect()
+    }
+
     fn place(&self, cache: Option<&Cache>, segments: &[Segment], merge: usize) -> Result<Vec<Positions>, ModelError> {
         let rows = segments.iter().enumerate().map(|(row, segment)| {
-            if let Some(id) = segment.ids.iter().find(|id| **id as usize >= self.config.vocab) {
-                return Err(ModelError::Prompt(format!("token {id} of a vocabulary of {}", self.config.vocab)));
-            }
+            self.check(segment)?;
             let start = cache.map_or(0, |cache| cache.position(row));
             positions(&segment.ids, self.image_token, &grids(&segment.images), merge, start)
         });
@@ -259,4 +283,31 @@ fn mask(cache: Option<&Cache>, segments: &[Segment], tokens: usize, device: &Dev
         }
     }
     Ok(Some(Tensor::from_vec(values, (rows, 1, tokens, past + tokens), device)?.to_dtype(dtype)?))
+}
+
+/// The mask of rows whose tokens are the runs of a tree: a token sees what its run sees, and its run up to itself.
+/// `[rows, 1, tokens, keys]`
+fn mask_of_runs(cache: &Cache, runs: &[Vec<Run>], tokens: usize, device: &Device, dtype: DType) -> Result<Tensor, ModelError> {
+    let past = cache.len();
+    let keys = past + tokens;
+    let mut values = vec![f32::NEG_INFINITY; runs.len() * tokens * keys];
+    for (runs, values) in runs.iter().zip(values.chunks_exact_mut(tokens * keys)) {
+        let mut start = 0;
+        for run in runs {
+            let end = start + run.ids.len();
+            for at in start..end {
+                let row = &mut values[at * keys..(at + 1) * keys];
+                for seen in &run.sees {
+                    row[seen.clone()].fill(0.0);
+                }
+                row[past + start..=past + at].fill(0.0);
+            }
+            start = end;
+        }
+        // Padding sees itself, so that its scores are numbers.
+        for at in start..tokens {
+            values[at * keys + past + at] = 0.0;
+        }
+    }
+    Ok(Tensor::from_vec(values, (runs.len(), 1, tokens, keys), device)?.to_dtype(dtype)?)
 }
