@@ -18,6 +18,7 @@ mod plan;
 mod pool;
 mod predict;
 mod rebuild;
+mod review;
 mod scripts;
 mod show;
 mod stats;
@@ -30,6 +31,7 @@ use clap::{Parser, Subcommand};
 
 use context::Context;
 use output::{Failure, Outcome};
+use review::ReviewArgs;
 
 /// A trained eye: review, label, write back and train visual-inspection VLM data from the terminal.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ enum Command {
     Pool(pool::PoolArgs),
     /// Draw a red star on a good product.
     Exemplar(exemplar::ExemplarArgs),
+    /// Review samples in the terminal.
+    Review(review::ReviewArgs),
     /// Hand out the next undecided sample.
     Next(next::NextArgs),
     /// Approve samples with their labels, as one step that can be undone.
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
     let context = Context::new(cli.dir, cli.reviewer, cli.json);
     let result = match &cli.command {
         Some(command) => run(&context, command),
+        None if review::possible(&context) => review::run(&context, &ReviewArgs::default()),
         None => stats::overview(&context),
     };
     match result {
@@ -120,6 +125,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Import(args) => import::run(context, args),
         Command::Pool(args) => pool::run(context, args),
         Command::Exemplar(args) => exemplar::run(context, args),
+        Command::Review(args) => review::run(context, args),
         Command::Next(args) => next::run(context, args),
         Command::Approve(args) => approve::run(context, args),
         Command::Undo(args) => undo::run(context, args, undo::Direction::Undo),
