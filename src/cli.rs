@@ -19,6 +19,7 @@ mod plan;
 mod pool;
 mod predict;
 mod rebuild;
+mod review;
 mod scripts;
 mod show;
 mod stats;
@@ -31,6 +32,7 @@ use clap::{Parser, Subcommand};
 
 use context::Context;
 use output::{Failure, Outcome};
+use review::ReviewArgs;
 
 /// A trained eye: review, label, write back and train visual-inspection VLM data from the terminal.
 #[derive(Debug, Parser)]
@@ -61,6 +63,8 @@ enum Command {
     Pool(pool::PoolArgs),
     /// Draw a red star on a good product.
     Exemplar(exemplar::ExemplarArgs),
+    /// Review samples in the terminal.
+    Review(review::ReviewArgs),
     /// Hand out the next undecided sample.
     Next(next::NextArgs),
     /// Approve samples with their labels, as one step that can be undone.
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
     let context = Context::new(cli.dir, cli.reviewer, cli.json);
     let result = match &cli.command {
         Some(command) => run(&context, command),
+        None if review::possible(&context) => review::run(&context, &ReviewArgs::default()),
         None => stats::overview(&context),
     };
     match result {
@@ -123,6 +128,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Import(args) => import::run(context, args),
         Command::Pool(args) => pool::run(context, args),
         Command::Exemplar(args) => exemplar::run(context, args),
+        Command::Review(args) => review::run(context, args),
         Command::Next(args) => next::run(context, args),
         Command::Approve(args) => approve::run(context, args),
         Command::Undo(args) => undo::run(context, args, undo::Direction::Undo),

@@ -19,6 +19,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("keys", &["review", "domain"]),
     ("export", &["domain", "conversation", "imaging"]),
     ("model", &["domain", "conversation", "imaging"]),
+    ("jobs", &["domain", "conversation", "config", "imaging", "graphics", "store", "review"]),
+    ("tui", &["domain", "conversation", "review", "keys", "graphics"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

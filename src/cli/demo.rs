@@ -10,6 +10,8 @@ use serde_json::json;
 use super::context::{Context, absolute};
 use super::import::{Imported, import_source};
 use super::output::{Failure, Outcome};
+use super::plan;
+use super::review::{self, ReviewArgs};
 use crate::config;
 use crate::import::{Columns, Options};
 use crate::store::Store;
@@ -40,7 +42,9 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, Failure
         set_up(context, &dir)?;
     }
     let project = config::load(&dir)?;
-    let stats = Store::open(&project.dir, project.schema())?.stats()?;
+    let mut store = Store::open(&project.dir, project.schema())?;
+    store.set_plan(plan::of(&project))?;
+    let stats = store.stats()?;
     context.out.object(&json!({ "path": project.dir, "fresh": fresh, "samples": stats.samples, "approved": stats.approved }))?;
     let dir = dir.display();
     context.out.line(if fresh {
@@ -48,6 +52,9 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<Outcome, Failure
     } else {
         format!("the demo in {dir}: {} of {} samples approved", stats.approved, stats.samples)
     });
+    if !args.no_review && review::possible(context) {
+        return review::review(context, &ReviewArgs::default(), project, store);
+    }
     if !args.no_review {
         context.out.line(format_args!("try: mekiki -C {dir} stats"));
         context.out.line(format_args!("     mekiki -C {dir} approve --where labelled"));

@@ -1,0 +1,187 @@
+//! `mekiki review`: the terminal interface, knit to the work.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use etcetera::BaseStrategy;
+
+use super::context::Context;
+use super::output::{Failure, Outcome};
+use super::plan;
+use crate::config::Project;
+use crate::domain::{Exemplar, Kind, PredictionSource};
+use crate::graphics::Protocol;
+use crate::jobs::{self, Memory, Premises, Runner, Wish};
+use crate::keys::{BUILT_IN, Keymap};
+use crate::review::{self, Setup};
+use crate::store::Store;
+use crate::tui::{self, Arrived, Incoming, Options, Order, Wires};
+
+/// Review samples in the terminal.
+///
+/// It goes on where it stood the last time. `?` lists the keys.
+#[derive(Debug, Args)]
+pub(super) struct ReviewArgs {
+    /// Only the samples that a filter lets through.
+    #[arg(long = "where", value_name = "FILTER")]
+    filter: Option<String>,
+    /// Keys: default, vim, prodigy, lightroom, or a file of your own.
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    keymap: String,
+    /// How pictures are shown: kitty, kitty-direct, iterm2, sixel, half-blocks; what the terminal says, when not given.
+    #[arg(long, value_name = "PROTOCOL")]
+    images: Option<Protocol>,
+    /// Colours; those of the last time, when not given.
+    #[arg(long, value_enum)]
+    theme: Option<Theme>,
+    /// The interface's language; that of the last time, when not given.
+    #[arg(long, value_enum)]
+    language: Option<Language>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Theme {
+    /// For dark backgrounds.
+    Dark,
+    /// For light backgrounds.
+    Light,
+    /// The strongest contrasts.
+    HighContrast,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Language {
+    /// English.
+    En,
+    /// 日本語.
+    Ja,
+}
+
+impl Default for ReviewArgs {
+    fn default() -> Self {
+        Self { filter: None, keymap: "default".to_owned(), images: None, theme: None, language: None }
+    }
+}
+
+/// Whether there is a terminal to review in.
+pub(super) fn possible(context: &Context) -> bool {
+    !context.out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+pub(super) fn run(context: &Context, args: &ReviewArgs) -> Result<Outcome, Failure> {
+    let (project, store) = context.open()?;
+    review(context, args, project, store)
+}
+
+/// Reviews a project.
+pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, store: Store) -> Result<Outcome, Failure> {
+    if !possible(context) {
+        return Err(Failure::usage("review needs a terminal; 'mekiki stats', 'next' and 'approve' do without"));
+    }
+    let who = context.who()?;
+    let keymap = keymap(&args.keymap)?;
+    if let Some(filter) = &args.filter {
+        plan::filter(&project, filter)?;
+    }
+    let strategy = etcetera::choose_base_strategy()?;
+    let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    let memory = Memory::new(&state, &strategy.config_dir(), &project.dir, who.reviewer.as_str());
+    let place = memory.place();
+    let (language, theme) = memory.settings();
+    let setup = Setup {
+        schema: Arc::clone(project.schema()),
+        reviewer: who.reviewer.clone(),
+        source: source(&project, &store)?,
+        filter: args.filter.clone().or_else(|| place.as_ref().map(|place| place.filter.clone())).unwrap_or_default(),
+        resume: place.map(|place| place.sample),
+        language: match args.language {
+            Some(Language::En) => review::Language::En,
+            Some(Language::Ja) => review::Language::Ja,
+            None => language.unwrap_or_else(spoken),
+        },
+        theme: match args.theme {
+            Some(Theme::Dark) => review::Theme::Dark,
+            Some(Theme::Light) => review::Theme::Light,
+            Some(Theme::HighContrast) => review::Theme::HighContrast,
+            None => theme.unwrap_or_default(),
+        },
+    };
+    let mut folders: jobs::Folders = store.folders()?.into_iter().filter(|(number, _)| *number != 0).collect();
+    folders.push((0, project.dir.clone()));
+    let title = project.name.clone();
+    let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory };
+    let (inbox, incoming) = tui::inbox();
+
+    let reports = inbox.clone();
+    // Whoever reports after the end is not listened to.
+    let runner = Runner::start(&premises, store, Arc::new(move |message| drop(reports.send(Incoming::Message(message)))));
+    let runner = Arc::new(runner);
+    let sender = Arc::clone(&runner);
+    let pictures = inbox.clone();
+    let wires = Wires {
+        effects: Box::new(move |effect| sender.send(effect)),
+        pictures: Box::new(move |target| {
+            let deliver = Arc::new(move |made: jobs::Delivered| {
+                let arrived = Arrived { number: made.number, outcome: made.outcome, grid: made.grid };
+                drop(pictures.send(Incoming::Picture(arrived)));
+            });
+            let makers = jobs::pictures(&premises, target, deliver).map_err(io::Error::other)?;
+            Ok(Box::new(move |orders: Vec<Order>| makers.want(orders.into_iter().map(wish).collect())))
+        }),
+    };
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let options = Options { setup, keymap, images: args.images, colours, title };
+    let done = tui::run(options, &inbox, incoming, wires);
+    // The last saves are finished before the program ends.
+    drop(runner);
+    done?;
+    Ok(Outcome::Done)
+}
+
+fn wish(order: Order) -> Wish {
+    let wanted = order.wanted;
+    Wish {
+        number: order.number,
+        sample: wanted.sample,
+        role: wanted.role,
+        look: wanted.look,
+        grid: wanted.grid,
+        cell: wanted.cell,
+        area: wanted.area,
+        room: wanted.room,
+        thumbnail: wanted.thumbnail,
+    }
+}
+
+/// Whose predictions count: the store's active source, else what the project would predict with.
+fn source(project: &Project, store: &Store) -> Result<PredictionSource, Failure> {
+    let active = store.sources()?.into_iter().find(|known| known.active).map(|known| known.source);
+    Ok(active.unwrap_or_else(|| PredictionSource {
+        model: project.model.clone().unwrap_or_else(|| "none".to_owned()),
+        adapter: None,
+        instruction: project.recipe.instructions.identity(),
+        exemplar: Exemplar::Right,
+        kind: Kind::ZeroShot,
+    }))
+}
+
+/// The language of the locale.
+fn spoken() -> review::Language {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    if locale.is_some_and(|locale| locale.starts_with("ja")) { review::Language::Ja } else { review::Language::En }
+}
+
+/// A keymap by its name, or from a file.
+fn keymap(name: &str) -> Result<Keymap, Failure> {
+    let told =
+        |problems: Vec<crate::keys::Problem>| Failure::usage(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    if let Some(keymap) = Keymap::built_in(name).map_err(told)? {
+        return Ok(keymap);
+    }
+    let names = || BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let text = std::fs::read_to_string(Path::new(name))
+        .map_err(|error| Failure::usage(format_args!("--keymap {name}: {error}; expected one of {} or a file", names())))?;
+    Keymap::parse(&text, name).map_err(told)
+}

@@ -1,0 +1,84 @@
+//! The runner: work that the review screen asks for is done on threads of its own and reported back.
+//!
+//! Contract: may import every room but `keys`, `tui` and `cli`. One thread executes the effects that touch the store, in
+//! their order, so that saves are never dropped nor overtaken; slow reading has threads of its own; pictures are made by
+//! workers that take the newest wish first and give up what nobody wants any more. Nothing here draws or waits for a
+//! terminal. Dropping the [`Runner`] lets the store's thread finish what it was given.
+
+mod clerk;
+mod convert;
+mod figures;
+mod memory;
+mod pictures;
+mod save;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+pub use memory::{Memory, Place};
+pub use pictures::{Delivered, Pictures, Wish};
+
+use crate::config::Project;
+use crate::graphics::Target;
+use crate::review::{Effect, Message};
+use crate::store::{Store, StoreError, Who};
+
+/// Where images lie: the number of a folder, and the folder.
+pub type Folders = Vec<(i64, PathBuf)>;
+
+/// What the work needs.
+#[derive(Debug, Clone)]
+pub struct Premises {
+    /// The project.
+    pub project: Arc<Project>,
+    /// Who decides.
+    pub who: Who,
+    /// Where the project's images lie; 0 is its own folder.
+    pub folders: Arc<Folders>,
+    /// What is remembered between two starts.
+    pub memory: Memory,
+}
+
+/// How messages reach the screen; it may wait, and ends when nobody listens.
+pub type Report = Arc<dyn Fn(Message) + Send + Sync>;
+
+/// The thread that works on the store.
+#[derive(Debug)]
+pub struct Runner {
+    effects: Option<Sender<Effect>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Starts the thread.
+    pub fn start(premises: &Premises, store: Store, report: Report) -> Self {
+        let (effects, inbox) = channel();
+        let mut clerk = clerk::Clerk::new(premises.clone(), store, report);
+        let thread = std::thread::spawn(move || inbox.iter().for_each(|effect| clerk.handle(effect)));
+        Self { effects: Some(effects), thread: Some(thread) }
+    }
+
+    /// Hands an effect over; it never waits.
+    pub fn send(&self, effect: Effect) {
+        if let Some(effects) = &self.effects {
+            // The thread is there as long as this is; were it gone, its panic has been told.
+            let _ = effects.send(effect);
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.effects = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the workers that make pictures for a terminal.
+pub fn pictures(premises: &Premises, target: Target, deliver: Arc<dyn Fn(Delivered) + Send + Sync>) -> Result<Pictures, StoreError> {
+    Pictures::start(premises, target, deliver)
+}

@@ -1,0 +1,63 @@
+//! A whole order of samples, kept by whoever pages through it.
+
+use super::sample::seq_of;
+use super::{SampleView, Store, StoreError};
+use crate::domain::{Filter, SampleId};
+
+/// The samples of a filter in its order, as they stood when it was asked: eight bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Order {
+    places: Vec<i64>,
+}
+
+impl Order {
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The same samples, those with the smallest key first; equal ones stay as they stand.
+    pub fn sort_by_key<K: Ord>(&mut self, mut key: impl FnMut(usize) -> K) {
+        let mut keyed: Vec<(K, i64)> = self.places.iter().enumerate().map(|(index, place)| (key(index), *place)).collect();
+        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.places = keyed.into_iter().map(|(_, place)| place).collect();
+    }
+
+    /// Keeps the samples at the places that `wanted` lets through.
+    pub fn retain(&mut self, mut wanted: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        self.places.retain(|_| {
+            index += 1;
+            wanted(index - 1)
+        });
+    }
+}
+
+impl Store {
+    /// Every sample that the filter lets through, in its order.
+    pub fn order(&self, filter: &Filter) -> Result<Order, StoreError> {
+        let _snapshot = self.snapshot()?;
+        let places = self.reader().places(filter, &[], None, i64::MAX as usize)?;
+        Ok(Order { places: places.into_iter().map(|place| place.seq).collect() })
+    }
+
+    /// At most `count` samples of an order from a place on.
+    pub fn views(&self, order: &Order, from: usize, count: usize) -> Result<Vec<SampleView>, StoreError> {
+        let _snapshot = self.snapshot()?;
+        order.places.iter().skip(from).take(count).map(|seq| self.sample_at(*seq)).collect()
+    }
+
+    /// The place of a sample in an order.
+    pub fn place_in(&self, order: &Order, id: &SampleId) -> Result<Option<usize>, StoreError> {
+        match seq_of(&self.connection, id) {
+            Ok(seq) => Ok(order.places.iter().position(|place| *place == seq)),
+            Err(StoreError::UnknownSample(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

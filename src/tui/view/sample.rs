@@ -1,0 +1,180 @@
+//! One sample: the query picture largest, reference and exemplar beside it, the form.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::words::{cut, put, span};
+use super::{Hit, Paint, Scene, Slot, form};
+use crate::conversation::ImageRole;
+use crate::domain::Value;
+use crate::graphics::{Adjust, Look, View, Zoom};
+use crate::review::{Face, Form, Picture, State};
+use crate::tui::gallery::Wanted;
+
+/// Where the three pictures and the form stand.
+struct Places {
+    query: Rect,
+    reference: Rect,
+    exemplar: Rect,
+    form: Rect,
+}
+
+fn places(body: Rect) -> Places {
+    let form_width = (body.width * 2 / 5).clamp(34, 56);
+    let form = Rect { x: body.right() - form_width, width: form_width, ..body };
+    let left = Rect { width: body.width - form_width - 1, ..body };
+    if left.width >= 96 {
+        // Wide: the small ones one above the other.
+        let side = left.width / 3;
+        let small = Rect { x: left.right() - side, width: side, ..left };
+        let (top, bottom) = (small.height / 2, small.height - small.height / 2);
+        Places {
+            query: Rect { width: left.width - side - 1, ..left },
+            reference: Rect { height: top, ..small },
+            exemplar: Rect { y: small.y + top, height: bottom, ..small },
+            form,
+        }
+    } else {
+        let low = (left.height * 3 / 8).max(4);
+        let below = Rect { y: left.bottom() - low, height: low, ..left };
+        let half = left.width / 2;
+        Places {
+            query: Rect { height: left.height - low, ..left },
+            reference: Rect { width: half, ..below },
+            exemplar: Rect { x: left.x + half + 1, width: left.width - half - 1, ..below },
+            form,
+        }
+    }
+}
+
+pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &mut Scene) {
+    let state = paint.state;
+    let Some(desk) = &state.desk else {
+        let empty = state.queue.total == Some(0);
+        let text = state.language.choose(
+            if empty { "no sample meets the filter; / changes it, <A-/> clears it" } else { "loading…" },
+            if empty { "条件に合う試料がありません(/ で変更、<A-/> で解除)" } else { "読み込み中…" },
+        );
+        put(buffer, body, 1, vec![span(format!("  {text}"), paint.theme.text)]);
+        return;
+    };
+    let places = places(body);
+    let say = |en, ja| state.language.choose(en, ja);
+    let large = match state.look.face {
+        Face::Query => (say("query", "検査対象"), ImageRole::Query),
+        Face::Reference => (say("reference (r flips back)", "参照(r で戻る)"), ImageRole::Reference),
+        Face::Difference => (say("difference (d flips back)", "差分(d で戻る)"), ImageRole::Difference),
+    };
+    pane(paint, buffer, scene, 1, places.query, large, true);
+    pane(paint, buffer, scene, 2, places.reference, (say("reference", "参照"), ImageRole::Reference), false);
+    pane(paint, buffer, scene, 3, places.exemplar, (say("exemplar", "例示"), ImageRole::Exemplar), false);
+    for y in body.y..body.bottom() {
+        buffer.set_string(places.form.x - 1, y, "│", paint.theme.border);
+    }
+    form::draw(paint, desk, Rect { x: places.form.x + 1, width: places.form.width - 1, ..places.form }, buffer, scene);
+}
+
+/// The large picture alone.
+pub(super) fn full_screen(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer, scene: &mut Scene) {
+    let role = match paint.state.look.face {
+        Face::Query => ImageRole::Query,
+        Face::Reference => ImageRole::Reference,
+        Face::Difference => ImageRole::Difference,
+    };
+    // The last line stays free: a picture that ends there would scroll some terminals.
+    let room = Rect { height: area.height.saturating_sub(2), ..area };
+    pane(paint, buffer, scene, 1, room, (paint.state.language.choose("F leaves the full screen", "F で全画面を終了"), role), true);
+    super::words::foot(paint, area, buffer);
+}
+
+/// A picture under its caption.
+fn pane(paint: &Paint<'_>, buffer: &mut Buffer, scene: &mut Scene, number: u8, area: Rect, (title, role): (&str, ImageRole), large: bool) {
+    let Some(desk) = &paint.state.desk else { return };
+    let picture = match role {
+        ImageRole::Query | ImageRole::Difference => &desk.query,
+        ImageRole::Reference => &desk.reference,
+        ImageRole::Exemplar => &desk.exemplar,
+    };
+    let mut caption = vec![span(title, paint.theme.dim)];
+    if large {
+        let look = &paint.state.look;
+        let mut told = String::new();
+        if let Some(zoom) = look.zoom {
+            told += &format!("  {zoom} %");
+        }
+        for (value, sign) in [(look.contrast, "◐"), (look.brightness, "☀")] {
+            if value != 0 {
+                told += &format!("  {sign} {value:+}");
+            }
+        }
+        caption.push(span(told, paint.theme.focus));
+    }
+    put(buffer, area, 0, caption);
+    let room = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    if room.height == 0 || room.width == 0 {
+        return;
+    }
+    let middle = room.height / 2;
+    match picture {
+        Picture::Awaited => put(buffer, room, middle, vec![span(" …", paint.theme.dim)]),
+        Picture::Failed(problem) => {
+            for (line, text) in super::words::wrap(problem, usize::from(room.width.saturating_sub(2))).iter().enumerate() {
+                put(buffer, room, line as u16, vec![span(format!(" {}", cut(text, usize::from(room.width))), paint.theme.warn)]);
+            }
+        }
+        Picture::Ready(_) => {}
+    }
+    scene.hits.push((room, Hit::Picture(scene.slots.len())));
+    let wanted = wanted(paint.state, &desk.form, role, (room.width, room.height), large);
+    scene.slots.push(Slot { pane: number, area: room, wanted });
+}
+
+fn wanted(state: &State, form: &Form, role: ImageRole, room: (u16, u16), large: bool) -> Wanted {
+    let look = &state.look;
+    let mut wanted = Wanted {
+        sample: form.entry().id.clone(),
+        role,
+        look: Look::default(),
+        grid: false,
+        cell: None,
+        area: None,
+        room,
+        thumbnail: false,
+    };
+    if large {
+        let view = View {
+            zoom: look.zoom.map_or(Zoom::Fit, |percent| Zoom::Percent(u16::try_from(percent).unwrap_or(u16::MAX))),
+            centre: (look.centre.0 as f32, look.centre.1 as f32),
+        };
+        wanted.look.view = view;
+        wanted.look.adjust = Adjust { brightness: look.brightness * 20, contrast: look.contrast * 20 };
+        wanted.grid = look.grid;
+        mark(state, form, &mut wanted);
+    }
+    wanted
+}
+
+/// What the form says of places is drawn on the picture.
+fn mark(state: &State, form: &Form, wanted: &mut Wanted) {
+    (wanted.cell, wanted.area) = (None, None);
+    if !state.look.overlay {
+        return;
+    }
+    for field in 0..form.fields().len() {
+        match form.value(field) {
+            Some(Value::Address(Some(address))) => wanted.cell = wanted.cell.or(Some(*address)),
+            Some(Value::Box(Some(area))) => wanted.area = wanted.area.or(Some(*area)),
+            _ => {}
+        }
+    }
+}
+
+/// The same picture of another sample.
+pub(in crate::tui) fn with_sample(state: &State, wanted: &Wanted, form: &Form) -> Wanted {
+    let mut other = Wanted { sample: form.entry().id.clone(), ..wanted.clone() };
+    let large = wanted.cell.is_some() || wanted.area.is_some() || matches!(wanted.role, ImageRole::Query | ImageRole::Difference);
+    if large {
+        mark(state, form, &mut other);
+    }
+    other
+}

@@ -1,0 +1,72 @@
+//! The tasks.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::Paint;
+use super::words::{bar, cut, duration, put, span};
+use crate::review::JobState;
+
+pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
+    let state = paint.state;
+    let say = |en, ja| state.language.choose(en, ja);
+    let source = &state.source;
+    let adapter = source.adapter.as_ref().map(|name| format!(" + {name}")).unwrap_or_default();
+    let told = format!("{}{adapter} · {} · {} {}", source.model, source.kind, say("instruction", "指示文"), source.instruction);
+    put(
+        buffer,
+        body,
+        0,
+        vec![
+            span(say("in use: ", "使用中: "), paint.theme.dim),
+            span(cut(&told, usize::from(body.width.saturating_sub(10))), paint.theme.strong),
+        ],
+    );
+    if let Some((before, flips)) = &state.before {
+        let flips = flips.map_or_else(|| "…".to_owned(), |count| count.to_string());
+        let text = state.language.choose(
+            format!("before: {} {}; {flips} predictions differ (m f opens them)", before.model, before.kind),
+            format!("以前: {} {}、{flips} 件の予測が変化(m f で表示)", before.model, before.kind),
+        );
+        put(buffer, body, 1, vec![span(cut(&text, usize::from(body.width)), paint.theme.text)]);
+    }
+    let list = Rect { y: body.y + 3, height: body.height.saturating_sub(3), ..body };
+    if state.tasks.jobs().is_empty() {
+        let text = say(
+            "no task runs here; 'mekiki predict' stores predictions, and they are shown as they come",
+            "実行中の処理はありません。mekiki predict で予測を保存できます",
+        );
+        for (line, text) in super::words::wrap(text, usize::from(body.width.saturating_sub(2))).into_iter().enumerate() {
+            put(buffer, list, line as u16, vec![span(text, paint.theme.dim)]);
+        }
+    }
+    let height = usize::from(list.height).max(1);
+    let top = state.tasks.cursor / height * height;
+    for (line, (index, job)) in state.tasks.jobs().iter().enumerate().skip(top).take(height).enumerate() {
+        let on = index == state.tasks.cursor;
+        let (mark, word, style) = match job.state {
+            JobState::Waiting => ("…", say("waiting", "待機中"), paint.theme.dim),
+            JobState::Running => ("▶", say("running", "実行中"), paint.theme.focus),
+            JobState::Done => ("✓", say("done", "完了"), paint.theme.good),
+            JobState::Cancelled => ("–", say("cancelled", "中止"), paint.theme.dim),
+            JobState::Failed => ("✗", say("failed", "失敗"), paint.theme.bad),
+        };
+        let share = job.total.filter(|total| *total > 0).map_or(0.0, |total| job.done as f64 / total as f64);
+        let speed = job.per_second.map(|speed| format!("  {speed:.1}/s")).unwrap_or_default();
+        let left = job.left_s.map(|left| format!("  {}", duration(left))).unwrap_or_default();
+        let problem = job.problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        let total = job.total.map(|total| format!("/{total}")).unwrap_or_default();
+        put(
+            buffer,
+            list,
+            line as u16,
+            vec![
+                span(if on { "▸ " } else { "  " }, paint.theme.focus),
+                span(format!("{mark} {word} "), style),
+                span(cut(&job.title, 32), if on { paint.theme.cursor } else { paint.theme.text }),
+                span(format!(" {}", bar(share, 12)), paint.theme.bar),
+                span(format!(" {}{total}{speed}{left}{problem}", job.done), paint.theme.dim),
+            ],
+        );
+    }
+}
