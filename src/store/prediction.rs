@@ -170,7 +170,8 @@ mod tests {
         assert_eq!(ids(&store, "confidence<0.8"), [id(1)]);
         assert_eq!(store.stats().unwrap().fields[0].compared, 2);
         let left = |source, text| store.without_prediction(&Filter::parse(&schema, text).unwrap(), source).unwrap();
-        assert_eq!((left(&first, ""), left(&source("third"), "").len()), (vec![id(2)], 3));
+        let third = source("third");
+        assert_eq!((left(&first, ""), left(&third, "").len()), (vec![id(2)], 3));
         assert_eq!(left(&second, "disagree sort=-disagreement"), [id(0), id(1)]);
         store.set_active_source(&second).unwrap();
         assert_eq!(ids(&store, "predicted"), [id(2)]);
