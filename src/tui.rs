@@ -16,12 +16,15 @@ mod view;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
 pub use events::run;
-pub use gallery::{Arrived, Order};
+pub use gallery::{Arrived, Order, Wanted};
 
 use crate::graphics::{Protocol, Target};
-use crate::keys::Keymap;
-use crate::review::{Effect, Message, Setup};
+use crate::keys::{Keymap, Pending};
+use crate::review::{Effect, Message, Setup, State};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -71,4 +74,16 @@ pub struct Options {
     pub colours: bool,
     /// The project's name.
     pub title: String,
+}
+
+/// What the screen shows of a state without any picture, in a window of that size.
+pub fn sketch(state: &State, keymap: &Keymap, title: &str, width: u16, height: u16) -> Buffer {
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    let pending = Pending::default();
+    let paint =
+        view::Paint { state, keymap, hints: &[], pending: &pending, theme: theme::Theme::new(state.theme, true), title, detected: None };
+    let mut scene = view::draw(&paint, area, &mut buffer);
+    view::draw_covers(&paint, area, &mut buffer, &mut scene);
+    buffer
 }

@@ -18,12 +18,14 @@ use super::view::{self, Hit, Paint};
 use super::{Inbox, Incoming, Options, Orders, Wires, input};
 use crate::conversation::ImageRole;
 use crate::domain::{self, SampleId};
-use crate::graphics::{Colours, Detected, Environment, Protocol, detect, query};
+use crate::graphics::{Colours, Detected, Environment, detect, query};
 use crate::keys::{Fed, Hint, Keymap, Pending};
 use crate::review::{self, Action, Effect, Entry, Form, Input, InputKind, Message, Picture, Point, State, update};
 
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(10);
+/// Silence after which a picture is sent ahead.
+const IDLE: Duration = Duration::from_millis(5);
 /// Between two ticks.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -109,10 +111,12 @@ struct App {
 impl App {
     fn go_on(&mut self, incoming: &Receiver<Incoming>) -> io::Result<()> {
         let (mut drawn, mut ticked) = (Instant::now(), Instant::now());
+        let mut more_to_send = true;
         self.draw()?;
         while !self.over {
             let now = Instant::now();
             let tick = (ticked + TICK).saturating_duration_since(now);
+            let tick = if more_to_send { tick.min(IDLE) } else { tick };
             let wait = if self.dirty { (drawn + FRAME).saturating_duration_since(now).min(tick) } else { tick };
             match incoming.recv_timeout(wait) {
                 Ok(first) => {
@@ -131,8 +135,9 @@ impl App {
             if self.dirty && !self.over && drawn.elapsed() >= FRAME {
                 self.draw()?;
                 drawn = Instant::now();
-            } else if !self.dirty {
-                self.send_ahead()?;
+                more_to_send = true;
+            } else if !self.dirty && more_to_send {
+                more_to_send = self.send_ahead()?;
             }
         }
         Ok(())
@@ -318,21 +323,20 @@ impl App {
         self.state.queue.row(self.state.queue.place_of(sample)?)
     }
 
-    /// A terminal that keeps pictures gets the next ones while nothing else is to do.
-    fn send_ahead(&mut self) -> io::Result<()> {
-        if !matches!(self.detected.protocol, Protocol::KittyPlaceholders | Protocol::KittyDirect) {
-            return Ok(());
+    /// A terminal that keeps pictures gets the next ones while nothing else is to do, one at a time; `false` when it has them.
+    fn send_ahead(&mut self) -> io::Result<bool> {
+        if !self.detected.protocol.keeps_pictures() {
+            return Ok(false);
         }
-        let Some(shown) = &self.shown else { return Ok(()) };
+        let Some(shown) = &self.shown else { return Ok(false) };
         for wanted in self.wanted(shown) {
             let picture = self.gallery.get(&wanted).and_then(|arrived| arrived.outcome.ok());
             if let Some(made) = picture
                 && self.screen.send_ahead(self.guard.tty(), &made.picture)?
             {
-                self.dirty = false;
-                return Ok(());
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
