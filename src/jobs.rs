@@ -18,7 +18,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 pub use memory::{Memory, Place};
-pub use pictures::{Delivered, Pictures, Wish};
+pub use pictures::{Deliver, Delivered, Pictures, Wish};
 
 use crate::config::Project;
 use crate::graphics::Target;
@@ -79,6 +79,6 @@ impl Drop for Runner {
 }
 
 /// Starts the workers that make pictures for a terminal.
-pub fn pictures(premises: &Premises, target: Target, deliver: Arc<dyn Fn(Delivered) + Send + Sync>) -> Result<Pictures, StoreError> {
+pub fn pictures(premises: &Premises, target: Target, deliver: &Deliver) -> Result<Pictures, StoreError> {
     Pictures::start(premises, target, deliver)
 }

@@ -123,11 +123,11 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, sto
     let wires = Wires {
         effects: Box::new(move |effect| sender.send(effect)),
         pictures: Box::new(move |target| {
-            let deliver = Arc::new(move |made: jobs::Delivered| {
+            let deliver: jobs::Deliver = Arc::new(move |made: jobs::Delivered| {
                 let arrived = Arrived { number: made.number, outcome: made.outcome, grid: made.grid };
                 drop(pictures.send(Incoming::Picture(arrived)));
             });
-            let makers = jobs::pictures(&premises, target, deliver).map_err(io::Error::other)?;
+            let makers = jobs::pictures(&premises, target, &deliver).map_err(io::Error::other)?;
             Ok(Box::new(move |orders: Vec<Order>| makers.want(orders.into_iter().map(wish).collect())))
         }),
     };

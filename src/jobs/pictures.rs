@@ -59,7 +59,8 @@ pub struct Delivered {
     pub grid: Option<GridOverlay>,
 }
 
-type Deliver = Arc<dyn Fn(Delivered) + Send + Sync>;
+/// How pictures reach the screen.
+pub type Deliver = Arc<dyn Fn(Delivered) + Send + Sync>;
 
 /// The wishes that stand, and the end.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    pub(super) fn start(premises: &Premises, target: Target, deliver: Deliver) -> Result<Self, StoreError> {
+    pub(super) fn start(premises: &Premises, target: Target, deliver: &Deliver) -> Result<Self, StoreError> {
         let thumbnails = ThumbnailCache::user_folder().map(|folder| ThumbnailCache::new(folder, THUMBNAILS));
         let workshop = Arc::new(Workshop::new(Limits::default(), thumbnails, KEPT, KEPT));
         let shared = Arc::new(Shared::default());
@@ -105,7 +106,7 @@ impl Pictures {
                 target,
                 known: LruCache::new(std::num::NonZeroUsize::new(512).unwrap_or(std::num::NonZeroUsize::MIN)),
             };
-            let (shared, deliver) = (Arc::clone(&shared), Arc::clone(&deliver));
+            let (shared, deliver) = (Arc::clone(&shared), Arc::clone(deliver));
             threads.push(std::thread::spawn(move || work(&shared, &mut worker, &deliver)));
         }
         Ok(Self { shared, threads })

@@ -74,7 +74,13 @@ pub fn run(options: Options, inbox: &Inbox, incoming: Receiver<Incoming>, wires:
 fn listen(inbox: &Inbox) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGHUP])?;
     let ends = inbox.clone();
-    std::thread::spawn(move || signals.forever().try_for_each(|_| ends.send(Incoming::End)));
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if ends.send(Incoming::End).is_err() {
+                return;
+            }
+        }
+    });
     let events = inbox.clone();
     std::thread::spawn(move || {
         while let Ok(event) = crossterm::event::read() {

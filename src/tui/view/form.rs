@@ -76,7 +76,7 @@ fn field(paint: &Paint<'_>, desk: &Desk, index: usize, width: u16, rows: &mut Ve
             if let Some(told) = told.filter(|told| told.value == *value) {
                 let sure = told.confidence();
                 let style = if sure < 0.8 { theme.warn } else { theme.dim };
-                spans.push(span(percent(sure), style));
+                spans.push(span(format!(" {}", percent(sure).trim()), style));
             }
         }
         Standing::Conflict { .. } => spans.push(span(language.choose("≠ choose", "≠ 選択してください"), theme.warn)),

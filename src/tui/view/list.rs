@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::words::{fill, percent, put, span, state_word};
 use super::{Hit, Paint, Scene};
-use crate::domain::{Field, Value};
+use crate::domain::{Field, Prediction, Value};
 use crate::review::{Entry, Form, Point, Standing};
 
 /// The answer that stands on a row's form, in short.
@@ -51,7 +51,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &m
         let (mark, _, style) = state_word(paint, entry.state);
         let picked = if state.sheet.is_selected(index, &entry.id, state.queue.cursor) { "◼" } else { " " };
         let flag = if entry.flagged { "⚑" } else { " " };
-        let sure = entry.prediction.as_ref().and_then(|told| told.confidence()).map(percent).unwrap_or_default();
+        let sure = entry.prediction.as_ref().and_then(Prediction::confidence).map(percent).unwrap_or_default();
         let text = if on { paint.theme.cursor } else { paint.theme.text };
         let mut spans = vec![
             span(if on { "▸" } else { " " }, paint.theme.focus),

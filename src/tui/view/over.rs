@@ -51,17 +51,13 @@ fn draw_prompt(paint: &Paint<'_>, prompt: &Prompt, area: Rect, buffer: &mut Buff
             span(prompt.input.behind(), paint.theme.text),
         ],
     );
-    let below = match &prompt.problem {
-        Some(problem) => span(cut(problem, usize::from(inner.width)), paint.theme.bad),
-        None => {
-            let words = prompt.completions(&paint.state.schema).join("  ");
-            let text = if words.is_empty() {
-                say("<Enter> takes it, <Esc> leaves", "<Enter> で確定、<Esc> で取消").to_owned()
-            } else {
-                words
-            };
-            span(cut(&text, usize::from(inner.width)), paint.theme.dim)
-        }
+    let below = if let Some(problem) = &prompt.problem {
+        span(cut(problem, usize::from(inner.width)), paint.theme.bad)
+    } else {
+        let words = prompt.completions(&paint.state.schema).join("  ");
+        let text =
+            if words.is_empty() { say("<Enter> takes it, <Esc> leaves", "<Enter> で確定、<Esc> で取消").to_owned() } else { words };
+        span(cut(&text, usize::from(inner.width)), paint.theme.dim)
     };
     put(buffer, inner, 1, vec![below]);
 }

@@ -98,16 +98,16 @@ fn pane(paint: &Paint<'_>, buffer: &mut Buffer, scene: &mut Scene, number: u8, a
     let mut caption = vec![span(title, paint.theme.dim)];
     if large {
         let look = &paint.state.look;
-        let mut told = String::new();
+        let mut told = Vec::new();
         if let Some(zoom) = look.zoom {
-            told += &format!("  {zoom} %");
+            told.push(format!("  {zoom} %"));
         }
         for (value, sign) in [(look.contrast, "◐"), (look.brightness, "☀")] {
             if value != 0 {
-                told += &format!("  {sign} {value:+}");
+                told.push(format!("  {sign} {value:+}"));
             }
         }
-        caption.push(span(told, paint.theme.focus));
+        caption.push(span(told.concat(), paint.theme.focus));
     }
     put(buffer, area, 0, caption);
     let room = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use super::words::{cut, percent, put, span, state_word};
 use super::{Hit, Paint, Scene, Slot, list};
 use crate::conversation::ImageRole;
+use crate::domain::Prediction;
 use crate::graphics::Look;
 use crate::review::{Grouping, Point};
 use crate::tui::gallery::Wanted;
@@ -54,7 +55,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &m
         let on = index == state.queue.cursor;
         let chosen = state.sheet.is_selected(index, &entry.id, state.queue.cursor);
         let (mark, _, style) = state_word(paint, entry.state);
-        let sure = entry.prediction.as_ref().and_then(|told| told.confidence()).map(percent).unwrap_or_default();
+        let sure = entry.prediction.as_ref().and_then(Prediction::confidence).map(percent).unwrap_or_default();
         let inside = usize::from(width.saturating_sub(2));
         let title = cut(&format!("{} {}", entry.id, sure.trim()), inside.saturating_sub(4));
         put(
