@@ -1,0 +1,115 @@
+//! What every screen shows, and that no screen breaks at any size or with any data.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use bench::*;
+use mekiki::review::*;
+use mekiki::tui::sketch;
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
+
+fn text(bench: &Bench, width: u16, height: u16) -> String {
+    let buffer = sketch(&bench.state, &bench.keymap, "pins demo", width, height);
+    let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+    (0..height).map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn rows() -> Vec<Entry> {
+    let mut rows: Vec<Entry> = (0..30)
+        .map(|index| match index % 3 {
+            0 => entry(index, PASSED, SCRATCH),
+            1 => entry(index, SCRATCH, SCRATCH),
+            _ => entry(index, "", PASSED),
+        })
+        .collect();
+    rows[2].flagged = true;
+    rows[0].comment = "傷が薄い".to_owned();
+    rows
+}
+
+/// Each screen by its name, and the keys that lead there.
+fn screens() -> Vec<(&'static str, Bench)> {
+    let keys = [
+        ("sample", ""),
+        ("sample-editing", "<F4> e s"),
+        ("sheet", "o c <Space> <Space>"),
+        ("queue", "o q"),
+        ("tasks", "o w"),
+        ("help", "?"),
+        ("palette", ": a p p"),
+        ("filter", "/ j u d"),
+    ];
+    let mut screens: Vec<(&str, Bench)> = keys
+        .into_iter()
+        .map(|(name, keys)| {
+            let mut bench = Bench::new(rows());
+            bench.keys(keys);
+            (name, bench)
+        })
+        .collect();
+    let mut stats = Bench::new(rows());
+    stats.keys("o t");
+    stats.state.stats.figures = Some(figures());
+    screens.push(("stats", stats));
+    screens
+}
+
+fn figures() -> Statistics {
+    let confusion = Confusion {
+        labels: strings(&["passed", "defective"]),
+        predictions: strings(&["passed", "defective"]),
+        counts: vec![vec![100, 4], vec![7, 89]],
+    };
+    let field = |field: &mekiki::domain::Field| FieldStatistics {
+        field: field.id.clone(),
+        compared: 200,
+        agreed: 189,
+        confusion: confusion.clone(),
+        calibration: (0..10).map(|bin| (bin * 4, bin * 3)).collect(),
+    };
+    Statistics {
+        fields: schema().fields().iter().map(field).collect(),
+        paces: vec![Pace { reviewer: reviewer("aki"), decided: 40, per_hour: 120.0 }],
+        undecided: 160,
+        left_s: Some(4800.0),
+    }
+}
+
+#[test]
+fn every_screen_reads_as_it_should() {
+    for (name, bench) in screens() {
+        for (width, height) in SIZES {
+            insta::assert_snapshot!(format!("tui-{name}-{width}x{height}"), text(&bench, width, height));
+        }
+    }
+}
+
+#[test]
+fn no_window_is_too_small_or_too_large() {
+    for (name, bench) in screens() {
+        for width in (1..40).chain([59, 60, 61, 200, 300]) {
+            for height in [1, 2, 3, 15, 16, 17, 60, 100] {
+                let shown = text(&bench, width, height);
+                assert!(width < 60 || height < 16 || shown.contains("pins"), "{name} {width} × {height}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_from_data_acts_on_the_terminal() {
+    let hostile = "a\u{1b}]0;x\u{7}\u{202e}\u{200b}\r\n\t目利き";
+    for keys in ["", "o c", "o q", "C"] {
+        let mut rows = rows();
+        rows[0].comment = hostile.to_owned();
+        let mut bench = Bench::new(rows);
+        bench.keys(keys);
+        bench.tell(Message::Error(hostile.to_owned()));
+        for (width, height) in SIZES {
+            let shown = text(&bench, width, height);
+            let bad = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}');
+            assert!(!shown.contains(bad), "{shown:?}");
+        }
+    }
+}
