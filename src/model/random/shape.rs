@@ -163,7 +163,7 @@ fn config(sides: &Sides, dtype: &str) -> Value {
     let [depth, width, inner, heads] = sides.vision;
     json!({
         "architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl", "dtype": dtype,
-        "tie_word_embeddings": sides.tied, "image_token_id": 0,
+        "tie_word_embeddings": sides.tied, "image_token_id": 1,
         "text_config": {
             "model_type": "qwen3_vl_text", "vocab_size": sides.vocab, "hidden_size": sides.hidden, "intermediate_size": sides.intermediate,
             "num_hidden_layers": sides.layers, "num_attention_heads": sides.heads[0], "num_key_value_heads": sides.heads[1],
