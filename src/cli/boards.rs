@@ -16,7 +16,6 @@ use crate::boards::{self, Board, BoardMix, BoardSpec, BoardType, COLUMNS, Datase
 use crate::config::{self, FILE_NAME, Language, Template};
 use crate::conversation::{PoolImage, Purpose};
 use crate::domain::{Address, BoundingBox, Grid, RelativePath, stable_hash};
-use crate::store::Store;
 
 /// Draw pin boards with known truth into a new folder: a project file, samples.jsonl to import, truth.jsonl to measure by.
 #[derive(Debug, Args)]
@@ -125,7 +124,6 @@ pub(super) fn run(context: &Context, args: &BoardsArgs) -> Result<Outcome, Failu
     document["plan"]["one_shot"] = value(i64::from(args.one_shot));
     std::fs::write(dir.join(FILE_NAME), document.to_string())?;
     config::add_pool_images(&dir, &pool_images)?;
-    Store::create(&dir, config::load(&dir)?.schema())?;
     context.out.object(&json!({ "path": dir, "boards": args.count, "pool": pool_images.len() }))?;
     context.out.line(format_args!("drew {} boards and {} pool images into {}", args.count, pool_images.len(), dir.display()));
     context.out.line(format_args!("next: mekiki -C {0} import {0}/samples.jsonl", dir.display()));

@@ -6,7 +6,7 @@ use super::output::{Failure, Output};
 use super::plan;
 use crate::config::{self, Project};
 use crate::domain::ReviewerName;
-use crate::store::{Store, Who};
+use crate::store::{Store, StoreError, Who};
 
 /// The options that stand before or behind every command.
 #[derive(Debug)]
@@ -27,10 +27,13 @@ impl Context {
         Ok(config::load(&self.dir)?)
     }
 
-    /// The project and its store.
+    /// The project and its store, which is made where a project file has none yet.
     pub(super) fn open(&self) -> Result<(Project, Store), Failure> {
         let project = self.project()?;
-        let mut store = Store::open(&project.dir, project.schema())?;
+        let mut store = match Store::open(&project.dir, project.schema()) {
+            Err(StoreError::Missing(_)) => Store::create(&project.dir, project.schema())?,
+            opened => opened?,
+        };
         store.set_plan(plan::of(&project))?;
         Ok((project, store))
     }
