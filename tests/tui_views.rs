@@ -24,7 +24,7 @@ fn rows() -> Vec<Entry> {
         })
         .collect();
     rows[2].flagged = true;
-    rows[0].comment = "傷が薄い".to_owned();
+    "傷が薄い".clone_into(&mut rows[0].comment);
     rows
 }
 

@@ -178,12 +178,11 @@ fn folder_name(dir: &Path) -> String {
 fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
     let failed = |error: candle_core::Error| Failure::new(format_args!("--device: {error}; --device cpu works everywhere"));
     match named {
-        Some(DeviceName::Cpu) => Ok(Device::Cpu),
         Some(DeviceName::Cuda) => Device::new_cuda(0).map_err(failed),
         Some(DeviceName::Metal) => Device::new_metal(0).map_err(failed),
         // A driver that does not start is no reason not to predict at all.
         None if cuda_is_available() => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
         None if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
-        None => Ok(Device::Cpu),
+        Some(DeviceName::Cpu) | None => Ok(Device::Cpu),
     }
 }

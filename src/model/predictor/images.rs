@@ -96,12 +96,11 @@ impl Predictor {
 
     fn make(&self, hash: ContentHash, path: &Path, picture: impl FnOnce() -> Result<Picture, ImageError>) -> Result<Image, PredictError> {
         let known = self.embeddings.lock().unwrap_or_else(PoisonError::into_inner).get(&hash);
-        let seen = match known {
-            Some(embedding) => Seen::Known(embedding),
-            None => {
-                let shown = |source| PredictError::Shown { path: path.to_owned(), source };
-                Seen::Fresh(self.processor.images.patches(&picture()?).map_err(shown)?)
-            }
+        let seen = if let Some(embedding) = known {
+            Seen::Known(embedding)
+        } else {
+            let shown = |source| PredictError::Shown { path: path.to_owned(), source };
+            Seen::Fresh(self.processor.images.patches(&picture()?).map_err(shown)?)
         };
         Ok(Image { hash, seen })
     }

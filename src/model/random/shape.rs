@@ -11,7 +11,7 @@ use crate::model::qwen_vl::Config;
 /// The shape of a new checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
-    /// Some 100,000 parameters, for tests.
+    /// Some 260,000 parameters, for tests.
     Tiny,
     /// Some 5 million parameters: a Qwen3-VL that a laptop computes.
     Small,

@@ -42,8 +42,11 @@ pub(super) const IN_CONFIG: [(&str, &str); 4] = [
     ("vision_end_token_id", "<|vision_end|>"),
 ];
 
+/// A `tokenizer.json`, and the ids of its special tokens.
+pub(super) type Learnt = (String, Vec<(&'static str, u32)>);
+
 /// The text of a `tokenizer.json` of at most `vocabulary` tokens, and the ids of the special ones, which stand last.
-pub(super) fn learn(texts: &[String], vocabulary: usize) -> Result<(String, Vec<(&'static str, u32)>), String> {
+pub(super) fn learn(texts: &[String], vocabulary: usize) -> Result<Learnt, String> {
     let fewest = BYTES + SPECIAL.len();
     if vocabulary < fewest {
         return Err(format!("expected a vocabulary of at least {fewest} tokens, got {vocabulary}"));
