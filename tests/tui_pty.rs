@@ -58,7 +58,7 @@ impl Terminal {
         let (keyboard, seen) = (File::from(keyboard), Arc::new(Mutex::new(Vec::new())));
         let (mut screen, mut answers, all) = (keyboard.try_clone().unwrap(), keyboard.try_clone().unwrap(), Arc::clone(&seen));
         std::thread::spawn(move || {
-            let (mut buffer, mut asked) = ([0; 65536], false);
+            let (mut buffer, mut asked) = ([0; 8192], false);
             while let Ok(count) = screen.read(&mut buffer) {
                 let mut all = all.lock().unwrap();
                 all.extend_from_slice(&buffer[..count]);
