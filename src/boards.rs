@@ -12,7 +12,7 @@
 //!
 //! Inside, lengths are *board units* (bu): one bu is about one pixel of a picture [`NATIVE_WIDTH`] pixels wide. The origin
 //! is the middle of the plate, x points right, y points down (towards the viewer) and z up from the plate to the camera.
-//! Light is linear until [`sensor`] develops it into sRGB.
+//! Light is linear until `sensor` develops it into sRGB.
 
 mod camera;
 mod canvas;
