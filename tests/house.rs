@@ -19,7 +19,10 @@ const RULES: &[(&str, &[&str])] = &[
     ("keys", &["review", "domain"]),
     ("export", &["domain", "conversation", "imaging"]),
     ("model", &["domain", "conversation", "imaging"]),
-    ("jobs", &["domain", "conversation", "config", "imaging", "graphics", "store", "review"]),
+    ("similar", &["domain"]),
+    ("eval", &["domain", "conversation"]),
+    ("train", &["domain", "conversation", "imaging", "model", "eval", "boards"]),
+    ("jobs", &["domain", "conversation", "config", "imaging", "graphics", "store", "model", "similar", "train", "eval", "export", "review"]),
     ("tui", &["domain", "conversation", "review", "keys", "graphics"]),
 ];
 

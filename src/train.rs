@@ -1,0 +1,4 @@
+//! Training: batches, losses, the optimiser's loop, checkpoints, and how much memory all of it takes.
+//!
+//! Contract: imports what `model` may, and `model`, `eval` and `boards`. It trains on approved samples and on generated
+//! ones, whose truth is known, and on nothing else.
