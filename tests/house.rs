@@ -22,7 +22,10 @@ const RULES: &[(&str, &[&str])] = &[
     ("similar", &["domain"]),
     ("eval", &["domain", "conversation"]),
     ("train", &["domain", "conversation", "imaging", "model", "eval", "boards"]),
-    ("jobs", &["domain", "conversation", "config", "imaging", "graphics", "store", "model", "similar", "train", "eval", "export", "review"]),
+    (
+        "jobs",
+        &["domain", "conversation", "config", "imaging", "graphics", "store", "model", "similar", "train", "eval", "export", "review"],
+    ),
     ("tui", &["domain", "conversation", "review", "keys", "graphics"]),
 ];
 
