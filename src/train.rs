@@ -2,3 +2,9 @@
 //!
 //! Contract: imports what `model` may, and `model`, `eval` and `boards`. It trains on approved samples and on generated
 //! ones, whose truth is known, and on nothing else.
+
+mod error;
+mod example;
+
+pub use error::TrainError;
+pub use example::{Example, Examples, Region, Shown};

@@ -1,0 +1,47 @@
+//! What is learnt from: one conversation with its pictures, and what is known of places in them.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::TrainError;
+use crate::conversation::Conversation;
+use crate::domain::ContentHash;
+
+/// A decoded picture.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The same hash means the same pixels: what stands in a batch several times is computed once.
+    pub hash: ContentHash,
+    /// sRGB, 8 bits per channel.
+    pub image: RgbImage,
+}
+
+/// Something at a known place of the query image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Which of [`Examples::classes`], from 0.
+    pub class: usize,
+    /// `[x1, y1, x2, y2]` in shares of the query's width and height, 0..=1.
+    pub area: [f32; 4],
+}
+
+/// One conversation to learn from.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The turns; the last one is the answer.
+    pub conversation: Conversation,
+    /// The pictures of the conversation, in the order in which they are shown.
+    pub images: Vec<Arc<Shown>>,
+    /// What lies where on the query; `None` where that is not known, empty where nothing lies.
+    pub regions: Option<Vec<Region>>,
+}
+
+/// An endless, addressable stream of examples.
+pub trait Examples: Send + Sync {
+    /// The names of what [`Region`]s can show, for the dense loss.
+    fn classes(&self) -> &[String];
+
+    /// Example number `nth`. The same number is the same example, on any thread, so that a run can be resumed.
+    fn example(&self, nth: u64) -> Result<Example, TrainError>;
+}
