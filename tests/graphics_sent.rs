@@ -72,6 +72,10 @@ fn check(sent: &Sent, terminal: &Terminal, panes: &[Pane<'_>], protocol: Protoco
     } else {
         assert!(terminal.placements.is_empty());
     }
+    for pane in panes {
+        assert!(sent.shows(pane.pane, pane.at, pane.picture) || (pane.covered && protocol.paints()));
+        assert!(!sent.shows(pane.pane, (pane.at.0 + 1, pane.at.1), pane.picture));
+    }
     if protocol.paints() {
         let wanted = panes.iter().filter(|pane| !pane.covered);
         assert!(wanted.clone().all(|pane| terminal.painted.contains_key(&pane.at)));

@@ -126,6 +126,11 @@ impl Sent {
         !picture.protocol().keeps_pictures() || self.held.contains(&picture.key())
     }
 
+    /// Whether a pane shows this picture there, whole, so that showing it again costs nothing.
+    pub fn shows(&self, pane: u8, at: (u16, u16), picture: &Encoded) -> bool {
+        self.panes.get(&pane).is_some_and(|shown| shown.whole && shown.at == at && shown.key == picture.key())
+    }
+
     /// Something else was drawn over these cells (a popup, now closed): pictures there are painted again.
     pub fn damage(&mut self, at: (u16, u16), cells: (u16, u16)) {
         let meets = |a: u16, length: u16, b: u16, other: u16| a < b.saturating_add(other) && b < a.saturating_add(length);

@@ -26,6 +26,8 @@ use crate::review::{self, Action, Effect, Entry, Form, Input, InputKind, Message
 const FRAME: Duration = Duration::from_millis(10);
 /// Silence after which a picture is sent ahead.
 const IDLE: Duration = Duration::from_millis(5);
+/// Silence of the keyboard after which a picture is sent that the terminal does not keep.
+const SETTLED: Duration = Duration::from_millis(80);
 /// Between two ticks.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,7 @@ pub fn run(options: Options, inbox: &Inbox, incoming: Receiver<Incoming>, wires:
         screen: Screen::new()?,
         guard,
         shown: None,
+        key_at: None,
         dirty: true,
         over: false,
     };
@@ -110,6 +113,8 @@ struct App {
     screen: Screen,
     guard: Guard,
     shown: Option<Shown>,
+    /// When a key was pressed last.
+    key_at: Option<Instant>,
     dirty: bool,
     over: bool,
 }
@@ -123,6 +128,8 @@ impl App {
             let now = Instant::now();
             let tick = (ticked + TICK).saturating_duration_since(now);
             let tick = if more_to_send { tick.min(IDLE) } else { tick };
+            let held_back = self.shown.as_ref().is_some_and(|shown| shown.held_back);
+            let tick = if held_back { tick.min(self.unsettled()) } else { tick };
             let wait = if self.dirty { (drawn + FRAME).saturating_duration_since(now).min(tick) } else { tick };
             match incoming.recv_timeout(wait) {
                 Ok(first) => {
@@ -134,6 +141,7 @@ impl App {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.dirty |= held_back && self.unsettled().is_zero();
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.tell(InputKind::Tick)?;
@@ -170,6 +178,7 @@ impl App {
         match event {
             Event::Key(key) => {
                 let Some(chord) = input::chord(key) else { return Ok(()) };
+                self.key_at = Some(Instant::now());
                 if self.state.wants_a_frame() {
                     self.draw()?;
                 }
@@ -200,6 +209,11 @@ impl App {
             }
             Event::FocusGained | Event::FocusLost => Ok(()),
         }
+    }
+
+    /// How long the keyboard must still be silent before pictures are sent that the terminal does not keep.
+    fn unsettled(&self) -> Duration {
+        self.key_at.map_or(Duration::ZERO, |at| SETTLED.saturating_sub(at.elapsed()))
     }
 
     /// What a mouse points at in the last frame.
@@ -249,6 +263,7 @@ impl App {
 
     fn draw(&mut self) -> io::Result<()> {
         self.dirty = false;
+        let hold_back = !self.unsettled().is_zero();
         let paint = Paint {
             state: &self.state,
             keymap: &self.keymap,
@@ -258,7 +273,7 @@ impl App {
             title: &self.title,
             detected: Some(&self.detected),
         };
-        let shown = self.screen.draw(self.guard.tty(), &paint, &mut self.gallery)?;
+        let shown = self.screen.draw(self.guard.tty(), &paint, &mut self.gallery, hold_back)?;
         let wanted = self.wanted(&shown);
         if let Some(orders) = self.gallery.orders(wanted) {
             (self.orders)(orders);

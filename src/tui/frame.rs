@@ -43,6 +43,8 @@ pub(super) struct Shown {
     pub scene: Scene,
     /// The pictures that were drawn, by the slot's index.
     pub pictures: Vec<(usize, (u16, u16), Arrived)>,
+    /// Whether pictures that are here were held back.
+    pub held_back: bool,
 }
 
 impl Screen {
@@ -52,8 +54,9 @@ impl Screen {
         Ok(Self { pipe, terminal, sent: Sent::new(std::process::id() as u8), covers: Vec::new() })
     }
 
-    /// Draws, and writes what changed.
-    pub(super) fn draw(&mut self, mut out: impl Write, paint: &Paint<'_>, gallery: &mut Gallery) -> io::Result<Shown> {
+    /// Draws, and writes what changed. With `hold_back`, pictures that a terminal does not keep, and would be sent whole, wait
+    /// for a later frame.
+    pub(super) fn draw(&mut self, mut out: impl Write, paint: &Paint<'_>, gallery: &mut Gallery, hold_back: bool) -> io::Result<Shown> {
         let Self { pipe, terminal, sent, covers } = self;
         pipe.0.borrow_mut().extend_from_slice(b"\x1b[?2026h");
         let mut shown = None;
@@ -66,7 +69,15 @@ impl Screen {
                 sent.damage((old.x, old.y), (old.width, old.height));
             }
             covers.clone_from(&scene.covers);
-            let pictures = arrange(&scene, gallery);
+            let mut pictures = arrange(&scene, gallery);
+            let here = pictures.len();
+            if hold_back {
+                pictures.retain(|(slot, at, arrived)| {
+                    let picture = arrived.outcome.as_ref().ok().map(|made| &made.picture);
+                    picture.is_none_or(|picture| !picture.protocol().paints() || sent.shows(scene.slots[*slot].pane, *at, picture))
+                });
+            }
+            let held_back = pictures.len() < here;
             let panes: Vec<Pane<'_>> = pictures
                 .iter()
                 .filter_map(|(slot, at, arrived)| {
@@ -81,7 +92,7 @@ impl Screen {
             }
             after = drawn.after;
             view::draw_covers(paint, area, frame.buffer_mut(), &mut scene);
-            shown = Some(Shown { scene, pictures });
+            shown = Some(Shown { scene, pictures, held_back });
         })?;
         {
             let mut bytes = pipe.0.borrow_mut();
