@@ -3,19 +3,26 @@
 
 mod pty_support;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use pty_support::{MEKIKI, Terminal, json, until};
 
-#[test]
-fn decisions_are_made_undone_and_gone_on_with() {
-    let folder = tempfile::tempdir().unwrap();
-    let (home, project) = (folder.path().join("home"), folder.path().join("demo"));
+/// A demo of its own.
+fn demo(folder: &Path) -> (PathBuf, PathBuf) {
+    let (home, project) = (folder.join("home"), folder.join("demo"));
     std::fs::create_dir(&home).unwrap();
     let made = Command::new(MEKIKI).args(["demo", "--no-review"]).arg(&project).env("HOME", &home).output().unwrap();
     assert!(made.status.success(), "{made:?}");
+    (home, project)
+}
+
+#[test]
+fn decisions_are_made_undone_and_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, project) = demo(folder.path());
     let approved = |count: u64| {
         until(|| json(&home, &project, &["stats"])["approved"] == count, || format!("{count} approved"));
     };
@@ -41,4 +48,63 @@ fn decisions_are_made_undone_and_gone_on_with() {
     kill_process(pid, Signal::TERM).unwrap();
     terminal.ended();
     assert_eq!(json(&home, &project, &["stats"])["approved"], 1);
+}
+
+#[test]
+fn a_dropped_connection_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, project) = demo(folder.path());
+    let mut terminal = Terminal::start(&home, &project);
+    terminal.wait_until("the first sample", |lines| lines.iter().any(|line| line.contains("raw-0001")) && lines[12].starts_with('▀'));
+    terminal.press("a");
+    until(|| json(&home, &project, &["stats"])["approved"] == 1, || "approved".to_owned());
+    let pid = Pid::from_raw(i32::try_from(terminal.child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    until(|| terminal.child.try_wait().unwrap().is_some(), || "the program's end".to_owned());
+    assert!(terminal.is_plain());
+    drop(terminal);
+    // The next session begins where this one stood.
+    let terminal = Terminal::start(&home, &project);
+    terminal.wait_until("the second sample", |lines| lines.iter().any(|line| line.contains("raw-0002")));
+}
+
+#[test]
+fn a_suspended_program_gives_the_terminal_back_and_comes_again() {
+    if Command::new("bash").arg("--version").output().is_err() {
+        println!("skipped: there is no bash, which suspends programs");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (home, project) = demo(folder.path());
+    let mut terminal = Terminal::run(&home, &project, &["bash", "--norc", "--noprofile", "-i", "-s"]);
+    terminal.press(&format!("{MEKIKI} review --reviewer aki -C {}\n", project.display()));
+    let first = |lines: &[String]| lines.iter().any(|line| line.contains("raw-0001")) && lines[12].starts_with('▀');
+    terminal.wait_until("the first sample", first);
+    terminal.press("\x1a");
+    terminal.wait_until("the shell", |lines| lines.iter().any(|line| line.contains("Stopped")));
+    assert!(terminal.is_plain() || !first(&terminal.lines()));
+    terminal.press("fg\n");
+    terminal.wait_until("the first sample again", first);
+    terminal.press("a");
+    until(|| json(&home, &project, &["stats"])["approved"] == 1, || "approved".to_owned());
+    terminal.press("q");
+    terminal.wait_until("the shell again", |lines| !first(lines) && lines.iter().any(|line| line.contains("Stopped")));
+}
+
+#[test]
+fn another_size_is_drawn_anew_without_debris() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, project) = demo(folder.path());
+    let mut terminal = Terminal::start(&home, &project);
+    terminal.wait_until("the first sample", |lines| lines.iter().any(|line| line.contains("raw-0001")) && lines[12].starts_with('▀'));
+    for (columns, rows) in [(80, 24), (150, 44), (120, 40)] {
+        terminal.resize(columns, rows);
+        let last = usize::from(rows) - 1;
+        terminal.wait_until("the status line", |lines| lines.len() == last + 1 && lines[last].contains("240"));
+        assert_eq!(terminal.lines().iter().filter(|line| line.contains("240 ")).count(), 1);
+    }
+    terminal.press("a");
+    until(|| json(&home, &project, &["stats"])["approved"] == 1, || "approved".to_owned());
+    terminal.press("q");
+    terminal.ended();
 }

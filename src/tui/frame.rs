@@ -115,7 +115,9 @@ impl Screen {
     pub(super) fn anew(&mut self) -> io::Result<()> {
         let gone = self.sent.forget_all();
         self.pipe.0.borrow_mut().extend_from_slice(&gone);
-        self.terminal.clear()
+        // `Terminal::clear` asks the terminal where its cursor is, and the answer would be read by the thread that reads keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, size.width, size.height))
     }
 
     /// Takes every picture off the terminal.

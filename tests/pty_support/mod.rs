@@ -52,11 +52,11 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts the review in a terminal of 120 × 40 cells that answers the one question all terminals answer.
     pub(crate) fn start(home: &Path, project: &Path) -> Self {
-        Self::run(home, project, &["review"])
+        Self::run(home, project, &[MEKIKI, "review"])
     }
 
-    /// The same with another command.
-    pub(crate) fn run(home: &Path, project: &Path, command: &[&str]) -> Self {
+    /// The same with another program and its arguments, which are followed by the project's.
+    pub(crate) fn run(home: &Path, project: &Path, program: &[&str]) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -64,20 +64,22 @@ impl Terminal {
         let tty = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
         tcsetwinsize(&tty, Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 1200, ws_ypixel: 800 }).unwrap();
         let end = || Stdio::from(tty.try_clone().unwrap());
-        let arguments: Vec<&str> = ["setsid", "-c", MEKIKI].into_iter().chain(command.iter().copied()).collect();
+        let arguments: Vec<&str> = ["setsid", "-c"].into_iter().chain(program.iter().copied()).collect();
         let child = mekiki(home, project, &arguments).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let (keyboard, seen) = (File::from(keyboard), Arc::new(Mutex::new(Vec::new())));
         let parser = Arc::new(Mutex::new(vt100::Parser::new(NonZero::new(40).unwrap(), NonZero::new(120).unwrap(), 0)));
         let cells = Arc::clone(&parser);
         let (mut screen, mut answers, all) = (keyboard.try_clone().unwrap(), keyboard.try_clone().unwrap(), Arc::clone(&seen));
         std::thread::spawn(move || {
-            let (mut buffer, mut asked) = ([0; 8192], false);
+            let (mut buffer, mut asked) = ([0; 8192], 0);
             while let Ok(count) = screen.read(&mut buffer) {
                 cells.lock().unwrap().process(&buffer[..count]);
                 let mut all = all.lock().unwrap();
                 all.extend_from_slice(&buffer[..count]);
-                if !asked && contains(&all, "\x1b[5n") {
-                    asked = true;
+                // Every time it starts, it asks.
+                let questions = count_of(&all, "\x1b[5n");
+                if questions > asked {
+                    asked = questions;
                     answers.write_all(b"\x1b[?62;c\x1b[0n").unwrap();
                 }
             }
@@ -90,9 +92,24 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Whether the terminal echoes and hands over lines, as a shell leaves it.
+    pub(crate) fn is_plain(&self) -> bool {
+        tcgetattr(&self.tty).unwrap().local_modes.contains(LocalModes::ECHO | LocalModes::ICANON)
+    }
+
+    /// Gives the terminal another size.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let (wide, tall) = (NonZero::new(columns).unwrap(), NonZero::new(rows).unwrap());
+        self.screen.lock().unwrap().screen_mut().set_size(tall, wide);
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: columns * 10, ws_ypixel: rows * 20 };
+        tcsetwinsize(&self.tty, size).unwrap();
+    }
+
     /// What the terminal shows, line by line.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.screen.lock().unwrap().screen().rows(0, 120).collect()
+        let parser = self.screen.lock().unwrap();
+        let columns = parser.screen().size().1;
+        parser.screen().rows(0, columns.into()).collect()
     }
 
     /// Waits until the screen is so.
@@ -110,7 +127,7 @@ impl Terminal {
     pub(crate) fn ended(mut self) {
         until(|| self.child.try_wait().unwrap().is_some(), || "the program's end".to_owned());
         assert!(self.child.wait().unwrap().success());
-        assert!(tcgetattr(&self.tty).unwrap().local_modes.contains(LocalModes::ECHO | LocalModes::ICANON));
+        assert!(self.is_plain());
         self.wait_for("\x1b[?1049l");
         self.wait_for("\x1b[?25h");
     }
@@ -126,6 +143,10 @@ impl Drop for Terminal {
 /// Whether a text stands in bytes.
 pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn count_of(bytes: &[u8], text: &str) -> usize {
+    bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
 }
 
 /// Waits until something is so.
