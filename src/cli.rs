@@ -5,13 +5,16 @@
 
 mod approve;
 mod boards;
+mod compare;
 mod context;
 mod demo;
+mod eval;
 mod exemplar;
 mod export;
 mod import;
 mod init;
 mod log;
+mod measure;
 mod model;
 mod next;
 mod output;
@@ -79,6 +82,10 @@ enum Command {
     Rebuild,
     /// Predict samples with a model, or store predictions that were made elsewhere.
     Predict(predict::PredictArgs),
+    /// Measure predictions on approved samples, or against a truth file.
+    Eval(eval::EvalArgs),
+    /// Compare two models, adapters, instructions, exemplars or kinds on the same samples.
+    Compare(compare::CompareArgs),
     /// Make models to try.
     Model(model::ModelArgs),
     /// Write the training set from approved samples.
@@ -136,6 +143,8 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Log(args) => log::run(context, args),
         Command::Rebuild => rebuild::run(context),
         Command::Predict(args) => predict::run(context, args),
+        Command::Eval(args) => eval::run(context, args),
+        Command::Compare(args) => compare::run(context, args),
         Command::Model(args) => model::run(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),

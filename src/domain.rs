@@ -33,7 +33,7 @@ pub use fold::fold_text;
 pub use hash::{ContentHash, stable_hash};
 pub use id::{FieldId, IdError, RelativePath, ReviewerName, SampleId};
 pub use label::{Label, LabelProblem};
-pub use prediction::{Exemplar, FieldPrediction, Kind, Prediction, PredictionSource};
+pub use prediction::{Exemplar, FieldPrediction, Kind, Prediction, PredictionSource, Temperatures};
 pub use proposal::{Proposal, ProposedField, propose};
 pub use rule::{Condition, Rule};
 pub use sample::{ImageRef, Sample, SampleOrigin};

@@ -27,6 +27,7 @@ mod parquet;
 mod rows;
 mod run;
 mod source;
+mod truth;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -39,6 +40,7 @@ use crate::domain::{Label, RelativePath, SampleId, Schema, printable};
 pub use columns::Columns;
 pub use format::Format;
 pub use rows::{BboxStrError, parse_bbox_str};
+pub use truth::{Truth, TruthOptions, read_truth};
 
 /// The longest line of a text source, or record of a CSV, in bytes.
 pub const MOST_LINE_BYTES: usize = 1 << 20;

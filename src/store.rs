@@ -31,6 +31,7 @@ mod record;
 mod refusal;
 mod sample;
 mod stats;
+mod temperature;
 #[cfg(test)]
 pub(crate) mod testing;
 mod undo;

@@ -11,6 +11,8 @@ use super::context::Context;
 use super::output::{Failure, Outcome};
 use crate::domain::{Exemplar, Kind};
 
+pub(super) use here::{Eye, Means, missing};
+
 /// Predict every field of the samples that a filter lets through, or store predictions that were made elsewhere.
 ///
 /// Samples that the same model, adapter, instructions, exemplar and kind have predicted before are left out: run it again
@@ -67,7 +69,7 @@ impl KindName {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ExemplarName {
+pub(super) enum ExemplarName {
     /// The one that the project picks for the sample.
     Right,
     /// One whose answer names another address.
@@ -77,7 +79,7 @@ enum ExemplarName {
 }
 
 impl ExemplarName {
-    fn exemplar(self) -> Exemplar {
+    pub(super) fn exemplar(self) -> Exemplar {
         match self {
             Self::Right => Exemplar::Right,
             Self::Wrong => Exemplar::Wrong,
@@ -87,7 +89,7 @@ impl ExemplarName {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DeviceName {
+pub(super) enum DeviceName {
     /// The processor.
     Cpu,
     /// An NVIDIA GPU.

@@ -53,6 +53,18 @@ impl BoundingBox {
         (middle(self.x1, self.x2), middle(self.y1, self.y2))
     }
 
+    /// How much of what two boxes cover they share: the area in both over the area in either, 0 to 1. Corner steps count
+    /// as covered, so that a box of one step has an area.
+    pub fn overlap(self, other: Self) -> f64 {
+        let area = |y1: u16, x1: u16, y2: u16, x2: u16| {
+            let side = |from: u16, to: u16| f64::from((to + 1).saturating_sub(from));
+            side(y1, y2) * side(x1, x2)
+        };
+        let own = |of: Self| area(of.y1, of.x1, of.y2, of.x2);
+        let both = area(self.y1.max(other.y1), self.x1.max(other.x1), self.y2.min(other.y2), self.x2.min(other.x2));
+        both / (own(self) + own(other) - both)
+    }
+
     /// The box written as `<locY1><locX1><locY2><locX2>`, spaces between allowed; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim();
@@ -96,6 +108,16 @@ mod tests {
         ] {
             assert_eq!(BoundingBox::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn overlap_is_shared_over_covered() {
+        let b = |y1, x1, y2, x2| BoundingBox::new(y1, x1, y2, x2).unwrap();
+        assert_eq!(b(0, 0, 9, 9).overlap(b(0, 0, 9, 9)), 1.0);
+        assert_eq!(b(0, 0, 9, 9).overlap(b(0, 5, 9, 14)), 50.0 / 150.0);
+        assert_eq!(b(0, 0, 9, 9).overlap(b(10, 10, 19, 19)), 0.0);
+        assert_eq!(b(5, 5, 5, 5).overlap(b(5, 5, 5, 5)), 1.0);
+        assert_eq!(b(1023, 1023, 1023, 1023).overlap(b(0, 0, 1023, 1023)), 1.0 / (1024.0 * 1024.0));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(super) fn value(field: &Field, column: &str, cell: &Cell<'_>) -> Result<Valu
 }
 
 /// A box in pixels `[x1, y1, x2, y2]`, as a list or as the text of one; none when the cell is written otherwise.
-fn sides(field: &Field, column: &str, cell: &Cell<'_>) -> Result<Option<[f64; 4]>, Fault> {
+pub(super) fn sides(field: &Field, column: &str, cell: &Cell<'_>) -> Result<Option<[f64; 4]>, Fault> {
     if !matches!(field.kind, FieldKind::Box { .. }) {
         return Ok(None);
     }

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use super::cell::{Cell, Record};
 use super::images::{Found, Images};
-use super::{ImportError, NewSample, Options};
+use super::{BadRow, ImportError, NewSample, Options};
 use crate::domain::{BoundingBox, Field, FieldId, IdError, Label, LabelProblem, SampleId, Value, ValueError};
+
+/// Characters of a bad value that a message carries.
+const MOST_GOT: usize = 120;
 
 /// Why a row is bad: everything of a [`BadRow`](super::BadRow) but its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,15 @@ impl Fault {
 
     pub(super) fn id(field: &str, error: IdError) -> Self {
         Self::new(field, error.expected, error.got)
+    }
+
+    /// The bad row of a file, as yet without its line; a long value is cut.
+    pub(super) fn bad_row(self, file: &str) -> BadRow {
+        let mut got: String = self.got.chars().take(MOST_GOT).collect();
+        if got.len() < self.got.len() {
+            got.push('…');
+        }
+        BadRow { file: file.to_owned(), line: None, field: self.field, expected: self.expected, got }
     }
 }
 

@@ -17,9 +17,6 @@ use crate::domain::stable_hash;
 const CHUNK_ROWS: usize = 4096;
 const CHUNK_BYTES: u64 = 8 << 20;
 
-/// Characters of a bad value that a message carries.
-const MOST_GOT: usize = 120;
-
 /// Why a reader ends early.
 pub(super) enum Halt {
     /// The sink wants no more.
@@ -173,11 +170,7 @@ impl<'a> Run<'a> {
     }
 
     fn bad_row(&self, place: Place, fault: Fault) -> BadRow {
-        let mut got: String = fault.got.chars().take(MOST_GOT).collect();
-        if got.len() < fault.got.len() {
-            got.push('…');
-        }
-        let mut bad = BadRow { file: self.opened.name.clone(), line: None, field: fault.field, expected: fault.expected, got };
+        let mut bad = fault.bad_row(&self.opened.name);
         match place {
             Place::Line(line) => bad.line = Some(line),
             Place::Part(part) => bad.field = Some(bad.field.map_or_else(|| part.clone(), |field| format!("{part}.{field}"))),

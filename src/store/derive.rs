@@ -10,7 +10,8 @@ use super::effective::{Effective, Entry, effective};
 use super::layout::{Layout, Numbers, Part};
 use super::log::entries;
 use super::record::{PredictedFields, read_label, read_prediction};
-use crate::domain::{FieldPrediction, Schema};
+use super::temperature::{corrected, of_source};
+use crate::domain::{FieldPrediction, Schema, Temperatures};
 
 /// Makes rows of `current`, within the transaction of the connection.
 pub(super) struct Deriver<'a> {
@@ -19,6 +20,8 @@ pub(super) struct Deriver<'a> {
     layout: &'a Layout,
     /// The prediction source in use.
     active: Option<i64>,
+    /// Its temperatures.
+    temperatures: Temperatures,
 }
 
 /// The prediction source in use; `None` before the first prediction.
@@ -29,7 +32,9 @@ pub(super) fn active_source(connection: &Connection) -> Result<Option<i64>, Stor
 
 impl<'a> Deriver<'a> {
     pub(super) fn new(connection: &'a Connection, schema: &'a Schema, layout: &'a Layout) -> Result<Self, StoreError> {
-        Ok(Self { connection, schema, layout, active: active_source(connection)? })
+        let active = active_source(connection)?;
+        let temperatures = active.map(|active| of_source(connection, active)).transpose()?.unwrap_or_default();
+        Ok(Self { connection, schema, layout, active, temperatures })
     }
 
     /// Brings a sample's row up to date; says whether it had to change.
@@ -101,7 +106,7 @@ impl<'a> Deriver<'a> {
         let Some(active) = self.active else { return Ok(PredictedFields::new()) };
         let mut statement = self.connection.prepare_cached("SELECT fields FROM predictions WHERE seq = ?1 AND source = ?2")?;
         let text: Option<String> = statement.query_row([seq, active], |row| row.get(0)).optional()?;
-        text.map_or_else(|| Ok(PredictedFields::new()), |text| read_prediction(self.schema, &text))
+        text.map_or_else(|| Ok(PredictedFields::new()), |text| Ok(corrected(read_prediction(self.schema, &text)?, &self.temperatures)))
     }
 }
 

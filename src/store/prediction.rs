@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::derive::active_source;
 use super::record::{PredictedFields, read, read_prediction, write, write_prediction};
 use super::sample::seq_of;
+use super::temperature::{corrected, of_source};
 use super::{Store, StoreError};
 use crate::domain::{Filter, Prediction, PredictionSource, SampleId};
 
@@ -39,6 +40,18 @@ impl Store {
             writing.refresh(&touched)?;
         }
         writing.commit()
+    }
+
+    /// The ids of the samples that a filter lets through, in its order.
+    pub fn ids(&self, filter: &Filter) -> Result<Vec<SampleId>, StoreError> {
+        let _snapshot = self.snapshot()?;
+        let mut id = self.connection.prepare("SELECT id FROM samples WHERE seq = ?1")?;
+        let places = self.reader().places(filter, &[], None, i64::MAX as usize)?;
+        let ids = places.iter().map(|place| {
+            let id: String = id.query_row([place.seq], |row| row.get(0))?;
+            SampleId::new(id).map_err(StoreError::damaged("a sample's id"))
+        });
+        ids.collect()
     }
 
     /// The samples that a filter lets through and of which this source has said nothing yet, in the filter's order.
@@ -99,7 +112,15 @@ impl Store {
         source.map(|source| Ok(read::<PredictionSource>("a prediction source", &source)?.model)).transpose()
     }
 
-    /// Everything that any model said of a sample, oldest first.
+    /// What a source said of a sample, as it said it: before any temperature.
+    pub fn said(&self, id: &SampleId, source: &PredictionSource) -> Result<Option<PredictedFields>, StoreError> {
+        let number = find_source(&self.connection, &write(source)?)?;
+        let mut statement = self.connection.prepare_cached("SELECT fields FROM predictions WHERE seq = ?1 AND source = ?2")?;
+        let text: Option<String> = statement.query_row((seq_of(&self.connection, id)?, number), |row| row.get(0)).optional()?;
+        text.map(|text| read_prediction(&self.schema, &text)).transpose()
+    }
+
+    /// Everything that any model said of a sample, oldest first, at the temperatures of its source.
     pub fn predictions(&self, id: &SampleId) -> Result<Vec<Prediction>, StoreError> {
         self.read_predictions(seq_of(&self.connection, id)?, None)
     }
@@ -114,7 +135,7 @@ impl Store {
 
     fn read_predictions(&self, seq: i64, source: Option<i64>) -> Result<Vec<Prediction>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT p.id, s.source, p.fields FROM predictions p JOIN prediction_sources s ON s.id = p.source \
+            "SELECT p.id, s.source, p.fields, s.id FROM predictions p JOIN prediction_sources s ON s.id = p.source \
              WHERE p.seq = ?1 AND (?2 IS NULL OR p.source = ?2) ORDER BY p.id",
         )?;
         let mut rows = statement.query((seq, source))?;
@@ -123,14 +144,15 @@ impl Store {
             predictions.push(Prediction {
                 id: row.get(0)?,
                 source: read("a prediction source", &row.get::<_, String>(1)?)?,
-                fields: read_prediction(&self.schema, &row.get::<_, String>(2)?)?,
+                fields: corrected(read_prediction(&self.schema, &row.get::<_, String>(2)?)?, &of_source(&self.connection, row.get(3)?)?),
             });
         }
         Ok(predictions)
     }
 }
 
-fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, StoreError> {
+/// The number of a source, if it has one.
+pub(super) fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id FROM prediction_sources WHERE source = ?1")?;
     Ok(statement.query_row([text], |row| row.get(0)).optional()?)
 }
