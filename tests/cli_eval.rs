@@ -165,7 +165,7 @@ fn a_truth_file_is_told_what_is_wrong_with_it() {
         r#"{"id":"raw-0001","judgement":"passed"}"#,
         r#"{"judgement":"passed"}"#,
         r#"{"id":"raw-0003","judgement":"passed","position":"U3"}"#,
-        r#"{"id":"raw-0004","colour":"red"}"#,
+        r#"{"id":"dst-0004","colour":"red"}"#,
         r#"{"id":"#,
     ];
     fs::write(&file, lines.join("\n")).unwrap();

@@ -178,7 +178,7 @@ fn boxes_are_right_when_they_overlap() {
     let schema = schema(Template::Pcb);
     let field = schema.field_named("bbox").unwrap();
     let value = |text: &str| field.parse(text).unwrap();
-    let mut pair = |told: &str| {
+    let pair = |told: &str| {
         let mut truth = Label::default();
         truth.set(&schema, &field.id, value("<loc0100><loc0100><loc0199><loc0199>")).unwrap();
         Pair { id: SampleId::new("a").unwrap(), truth, said: [said(&schema, "bbox", &[(told, 0.9)])].into() }

@@ -144,8 +144,8 @@ pub(super) fn run(context: &Context, args: &EvalArgs) -> Result<Outcome, Failure
         }
         lines::print(context, &project, &measured);
         lines::temperatures(context, args.fit_temperature, &fitted);
-        for path in &written {
-            context.out.line(format_args!("wrote {}", path.display()));
+        if let Some(dir) = &args.plots {
+            context.out.line(format_args!("{} plots written into {}", written.len(), dir.display()));
         }
     }
     let gaps = measured.iter().any(|known| known.missing > 0);

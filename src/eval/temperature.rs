@@ -65,7 +65,8 @@ impl Seen {
         let unlisted = said.unlisted();
         let shares = || said.probabilities.iter().map(|(_, p)| f64::from(*p)).chain([unlisted]).filter(|p| *p > 0.0);
         let listed = said.probabilities.iter().find(|(value, _)| same(truth, value)).map(|(_, p)| f64::from(*p));
-        let of_truth = listed.unwrap_or(unlisted);
+        // A list that leaves out the truth and nothing else to speak of was cut: the truth is as likely as its end at most.
+        let of_truth = listed.unwrap_or_else(|| if unlisted > 0.0 { unlisted } else { shares().fold(1.0, f64::min) });
         let mut logs: Vec<f64> = shares().map(f64::ln).collect();
         if of_truth <= 0.0 {
             // A truth that was thought impossible is taken for barely possible, or no temperature would do.

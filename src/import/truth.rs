@@ -106,3 +106,37 @@ fn row(record: &Record<'_>, options: &TruthOptions<'_>) -> Result<(String, Sampl
     }
     Ok((column.to_owned(), id, label))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Field, FieldId};
+
+    #[test]
+    fn boxes_in_pixels_need_the_query() {
+        let field = |id: &str, kind| Field { id: FieldId::new(id).unwrap(), title: id.into(), kind, required: false };
+        let judgement = field("judgement", FieldKind::Choice { options: ["ok", "不良"].map(String::from).to_vec() });
+        let area = field("area", FieldKind::Box { none: Some("none".into()) });
+        let schema = Schema::new(vec![judgement, area], vec![], vec!["any".into()], None).unwrap();
+        let lines = [
+            r#"{"name":"a","judgement":"不良","bbox":[0,0,50,100]}"#,
+            r#"{"name":"b","judgement":"ok","bbox":null}"#,
+            r#"{"name":"broken","judgement":"不良","bbox":[0,0,50,100]}"#,
+            r#"{"name":"c","judgement":"不良","bbox":[300,0,350,100]}"#,
+            r#"{"name":"d","bbox":null}"#,
+        ];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines.join("\n")).unwrap();
+        let columns = Columns::new(&schema, [("id".to_owned(), "name".to_owned())]).unwrap();
+        let size = |id: &SampleId| if id.as_str() == "broken" { Err("no image".to_owned()) } else { Ok((100, 200)) };
+        let options = TruthOptions { schema: &schema, columns: &columns, known: &|_| true, size: &size };
+        let truth = read_truth(file.path(), &options).unwrap();
+        let texts: Vec<Vec<String>> = truth.labels.iter().map(|(_, label)| label.texts(&schema).map(|(_, text)| text).collect()).collect();
+        assert_eq!(texts, [vec!["不良", "<loc0000><loc0000><loc0512><loc0512>"], vec!["ok", "none"]]);
+        let bad: Vec<_> = truth.bad.iter().map(|bad| (bad.line, bad.field.as_deref(), bad.got.as_str())).collect();
+        assert_eq!(bad[0], (Some(3), Some("bbox"), "no image"));
+        assert_eq!((bad[1].0, bad[1].1), (Some(4), Some("bbox")));
+        // A box column alone says nothing.
+        assert_eq!((bad.len(), bad[2].0, bad[2].1), (3, Some(5), None));
+    }
+}

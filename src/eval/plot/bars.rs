@@ -7,8 +7,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::{BarGroup, FAINT, INK, Outcome, SERIES, clean, cut, ink, told};
 
 /// Pixels of a group, and of a letter at the size of names.
-const GROUP: u32 = 128;
-const LETTER: i32 = 9;
+const GROUP: u32 = 144;
+const LETTER: i32 = 8;
 
 pub(super) fn size(groups: usize) -> (u32, u32) {
     (90 + (GROUP * groups as u32).clamp(360, 4000), 440)
@@ -60,7 +60,7 @@ pub(super) fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, title: &str,
         let style = ink(15).pos(Pos::new(HPos::Left, VPos::Top));
         let name = clean(name);
         root.draw(&Text::new(name.clone(), (x + 20, top), style)).map_err(told)?;
-        x += 44 + LETTER * name.chars().count() as i32;
+        x += 48 + LETTER * name.chars().count() as i32;
     }
     Ok(())
 }

@@ -10,25 +10,31 @@ use super::{FAINT, INK, Outcome, SERIES, cut, ink, told};
 
 /// Pixels of a cell, and of the space for names and title.
 const CELL: u32 = 46;
-const NAMES: u32 = 150;
+const MOST_NAMES: u32 = 150;
 const TITLE: u32 = 56;
 /// Letters of a name that the space takes.
 const MOST_LETTERS: usize = 15;
 
 pub(super) fn size(confusion: &Confusion) -> (u32, u32) {
-    let cells = CELL * confusion.values.len() as u32;
-    ((NAMES + cells + 40).max(360), TITLE + NAMES + cells + 40)
+    let (cells, names) = (CELL * confusion.values.len() as u32, names(confusion));
+    ((names + cells + 40).max(360), TITLE + names + cells + 40)
+}
+
+/// The space for the longest name, and for the words at the corner.
+fn names(confusion: &Confusion) -> u32 {
+    let longest = confusion.values.iter().map(|value| value.chars().count()).max().unwrap_or_default();
+    (40 + 8 * longest as u32).clamp(80, MOST_NAMES)
 }
 
 pub(super) fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, title: &str, confusion: &Confusion) -> Outcome {
     let at = |steps: usize| (CELL * steps as u32 + CELL / 2) as i32;
-    let (left, top) = (NAMES as i32, (TITLE + NAMES) as i32);
+    let (left, top) = (names(confusion) as i32, TITLE as i32 + names(confusion) as i32);
     let text = |text: String, place: (i32, i32), size: u32, position: Pos| {
         root.draw(&Text::new(text, place, ink(size).pos(position))).map_err(told)
     };
     let middle = Pos::new(HPos::Center, VPos::Center);
     text(title.to_owned(), (14, 14), 20, Pos::new(HPos::Left, VPos::Top))?;
-    text("said".to_owned(), (left, top - NAMES as i32 + 10), 14, Pos::new(HPos::Left, VPos::Top))?;
+    text("said".to_owned(), (left, TITLE as i32 - 6), 14, Pos::new(HPos::Left, VPos::Top))?;
     text("truth".to_owned(), (left - 10, top - 20), 14, Pos::new(HPos::Right, VPos::Top))?;
     for (index, value) in confusion.values.iter().enumerate() {
         let name = cut(value, MOST_LETTERS);

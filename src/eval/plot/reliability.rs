@@ -61,7 +61,7 @@ pub(super) fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, title: &str,
         .configure_mesh()
         .disable_mesh()
         .x_labels(6)
-        .y_labels(2)
+        .y_labels(3)
         .label_style(ink(14))
         .axis_desc_style(ink(15))
         .x_desc("confidence")
