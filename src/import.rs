@@ -40,7 +40,7 @@ use crate::domain::{Label, RelativePath, SampleId, Schema, printable};
 pub use columns::Columns;
 pub use format::Format;
 pub use rows::{BboxStrError, parse_bbox_str};
-pub use truth::{Truth, TruthOptions, read_truth};
+pub use truth::{QuerySize, Truth, TruthOptions, read_truth};
 
 /// The longest line of a text source, or record of a CSV, in bytes.
 pub const MOST_LINE_BYTES: usize = 1 << 20;

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mekiki::config::{self, Language, Template};
-use mekiki::domain::{FieldId, FieldPrediction, Label, SampleId, Schema, Temperatures, Value, stable_hash};
+use mekiki::domain::{
+    Exemplar, FieldId, FieldPrediction, ImageRef, Kind, Label, RelativePath, Sample, SampleId, SampleOrigin, Schema, Temperatures, Value,
+    stable_hash,
+};
 use mekiki::eval::{Pair, Report, calibration, changed, compare, fit, good_value, report};
 use proptest::prelude::*;
 
@@ -188,6 +191,26 @@ fn boxes_are_right_when_they_overlap() {
     assert_eq!((figures.fields[0].exact.right, figures.whole.right), (1, 1));
     // 90 of 110 columns, and 50 of 150; "none" overlaps nothing and has no overlap.
     assert!((figures.fields[0].overlap.unwrap() - f64::midpoint(9.0 / 11.0, 1.0 / 3.0)).abs() < 1e-9);
+}
+
+#[test]
+fn without_its_exemplar_a_question_is_the_zero_shot_one() {
+    // So zero-shot predictions serve as the control without an exemplar.
+    let recipe = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-data")).unwrap().recipe;
+    let image_type = recipe.schema.image_types()[0].clone();
+    let sample = Sample {
+        id: SampleId::new("dst-0004").unwrap(),
+        ordinal: 3,
+        image_type: image_type.clone(),
+        query: ImageRef { folder: 0, path: RelativePath::new("boards/dst-0004.jpg").unwrap() },
+        reference: None,
+        group: "lot-01".into(),
+        origin: SampleOrigin::Imported,
+        imported: Label::default(),
+    };
+    let turns = |kind, exemplar| recipe.prompt(&sample, &image_type, kind, exemplar).unwrap().turns;
+    assert_eq!(turns(Kind::OneShot, Exemplar::None), turns(Kind::ZeroShot, Exemplar::Right));
+    assert_ne!(turns(Kind::OneShot, Exemplar::Right), turns(Kind::OneShot, Exemplar::Wrong));
 }
 
 const ANSWERS: [[&str; 3]; 6] = [

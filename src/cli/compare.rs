@@ -127,18 +127,17 @@ fn print(context: &Context, project: &Project, sources: [&PredictionSource; 2], 
     }
     table.print(out);
     out.line(format_args!("p: McNemar's test, how likely so uneven a split is if A and B were equally good; {} samples", compared.samples));
-    let fields: Vec<&str> = project.schema().fields().iter().map(|field| field.id.as_str()).collect();
     let count = |wanted: (bool, bool)| compared.flips.iter().filter(|flip| flip.right == Some(wanted)).count();
     out.line("");
     out.line(format_args!(
         "{} flips in {} fields: {} from wrong to right, {} from right to wrong, {} from wrong to wrong",
         compared.flips.len(),
-        fields.len(),
+        project.schema().fields().len(),
         count((false, true)),
         count((true, false)),
         count((false, false))
     ));
-    let mut table = Table::default();
+    let mut table = Table::of_words();
     for Flip { sample, field, truth, from, to, .. } in compared.flips.iter().take(MOST_FLIPS) {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
         let truth = truth.as_ref().map(|truth| format!("(true: {truth})")).unwrap_or_default();

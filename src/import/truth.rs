@@ -11,6 +11,9 @@ use super::run::{Place, Raw};
 use super::{BadRow, Columns, ImportError, generic, jsonl};
 use crate::domain::{BoundingBox, FieldKind, Label, SampleId, Schema, Value, breaches};
 
+/// Width and height of a sample's query in pixels, or why they are not known.
+pub type QuerySize<'a> = dyn Fn(&SampleId) -> Result<(u32, u32), String> + 'a;
+
 /// What a truth file is read by.
 #[derive(Clone, Copy)]
 pub struct TruthOptions<'a> {
@@ -20,8 +23,8 @@ pub struct TruthOptions<'a> {
     pub columns: &'a Columns,
     /// Whether a sample is there.
     pub known: &'a dyn Fn(&SampleId) -> bool,
-    /// Width and height in pixels of a sample's query, for boxes that are given in pixels; or why they are not known.
-    pub size: &'a dyn Fn(&SampleId) -> Result<(u32, u32), String>,
+    /// How large queries are, for boxes that are given in pixels.
+    pub size: &'a QuerySize<'a>,
 }
 
 /// What a truth file says.
@@ -72,23 +75,15 @@ fn row(record: &Record<'_>, options: &TruthOptions<'_>) -> Result<(String, Sampl
         let is_box = if let FieldKind::Box { none } = &field.kind { Some(none.is_some()) } else { None };
         let columns = || options.columns.of_field(field.id.as_str(), is_box.is_some());
         let empty = |cell: &Cell<'_>| is_box.is_some() && matches!(cell, Cell::List(sides) if sides.is_empty());
-        let value = match record.first(columns()).filter(|(_, cell)| !empty(cell)) {
-            Some((column, cell)) => match generic::sides(field, column, cell)? {
-                Some([x1, y1, x2, y2]) => {
-                    let (width, height) =
-                        (options.size)(&id).map_err(|reason| Fault::new(column, "a query image that can be measured", reason))?;
-                    let area = BoundingBox::from_pixels(x1, y1, x2, y2, width, height)
-                        .ok_or_else(|| Fault::new(column, format!("a box inside of {width} x {height} pixels"), cell))?;
-                    Value::Box(Some(area))
-                }
-                None => generic::value(field, column, cell)?,
-            },
-            None => {
-                if is_box == Some(true) && columns().any(|column| record.get(column).is_some()) {
-                    no_box.push(&field.id);
-                }
-                continue;
+        let Some((column, cell)) = record.first(columns()).filter(|(_, cell)| !empty(cell)) else {
+            if is_box == Some(true) && columns().any(|column| record.get(column).is_some()) {
+                no_box.push(&field.id);
             }
+            continue;
+        };
+        let value = match generic::sides(field, column, cell)? {
+            Some(sides) => Value::Box(Some(in_steps(options, &id, column, sides)?)),
+            None => generic::value(field, column, cell)?,
         };
         label.set(schema, &field.id, value)?;
     }
@@ -105,6 +100,14 @@ fn row(record: &Record<'_>, options: &TruthOptions<'_>) -> Result<(String, Sampl
         return Err(Fault::new(breach.field().as_str(), breach.message(schema), got.unwrap_or_default()));
     }
     Ok((column.to_owned(), id, label))
+}
+
+/// A box that is given in pixels `[x1, y1, x2, y2]` of the query.
+fn in_steps(options: &TruthOptions<'_>, id: &SampleId, column: &str, sides: [f64; 4]) -> Result<BoundingBox, Fault> {
+    let (width, height) = (options.size)(id).map_err(|reason| Fault::new(column, "a query image that can be measured", reason))?;
+    let [x1, y1, x2, y2] = sides;
+    BoundingBox::from_pixels(x1, y1, x2, y2, width, height)
+        .ok_or_else(|| Fault::new(column, format!("a box inside of {width} x {height} pixels"), format!("[{x1}, {y1}, {x2}, {y2}]")))
 }
 
 #[cfg(test)]

@@ -158,7 +158,9 @@ fn calibration(context: &Context, measured: &[Measured]) {
         [left, right] => beside(left, right),
         other => other.concat(),
     };
-    lines.iter().for_each(|line| context.out.line(line));
+    for line in lines {
+        context.out.line(line);
+    }
 }
 
 /// What `--fit-temperature` did.

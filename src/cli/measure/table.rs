@@ -18,13 +18,20 @@ const MOST_NAME: usize = 9;
 /// Space between columns.
 const GAP: usize = 3;
 
-/// Rows of cells; the first column stands left, the others right.
+/// Rows of cells; the first column stands left, the others right, as numbers do.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Table {
     rows: Vec<Vec<String>>,
+    /// Whether all columns stand left.
+    words: bool,
 }
 
 impl Table {
+    /// A table of words, all of which stand left.
+    pub(in crate::cli) fn of_words() -> Self {
+        Self { rows: Vec::new(), words: true }
+    }
+
     pub(in crate::cli) fn push(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| printable(&cell).into_owned()).collect());
     }
@@ -41,14 +48,11 @@ impl Table {
             let mut line = String::from("  ");
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let space = " ".repeat(width - cell.width());
-                if column == 0 {
-                    line.push_str(cell);
-                    line.push_str(&space);
-                } else {
+                if column > 0 {
                     line.push_str(&" ".repeat(GAP));
-                    line.push_str(&space);
-                    line.push_str(cell);
                 }
+                let (before, behind) = if column == 0 || self.words { ("", space.as_str()) } else { (space.as_str(), "") };
+                line.extend([before, cell, behind]);
             }
             line.trim_end().to_owned()
         };

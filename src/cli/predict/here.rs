@@ -209,6 +209,10 @@ impl Work<'_> {
                 },
             }
         }
+        // A source that has said nothing yet is none.
+        if stored.is_empty() {
+            return Ok(());
+        }
         self.store.add_predictions(self.source, &stored).map_err(|error: StoreError| Failure::from(error))?;
         self.done.predicted += stored.len() as u64;
         Ok(())
