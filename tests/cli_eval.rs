@@ -41,7 +41,7 @@ impl Project {
 
     /// Stores predictions: the truth, changed by `change`, said with this probability.
     fn predict(&self, kind: &str, exemplar: &str, p: f64, mut change: impl FnMut(usize, &mut Value)) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for (index, truth) in self.truth().into_iter().enumerate() {
             let mut told = truth.clone();
             change(index, &mut told);
@@ -62,10 +62,10 @@ impl Project {
                 fields.insert(id.to_owned(), json!({ "value": told[id], "probabilities": probabilities }));
             }
             let line = json!({ "id": truth["id"], "model": MODEL, "kind": kind, "exemplar": exemplar, "fields": fields });
-            lines.push_str(&format!("{line}\n"));
+            lines.push(line.to_string());
         }
         let file = self.file("predictions.jsonl");
-        fs::write(&file, lines).unwrap();
+        fs::write(&file, lines.join("\n")).unwrap();
         let (code, done) = self.call(&["predict", "--from", &file]);
         assert_eq!((code, &done["predicted"]), (0, &json!(240)), "{done}");
     }
