@@ -5,6 +5,10 @@
 
 mod error;
 mod example;
+mod plan;
+mod trainable;
 
 pub use error::TrainError;
 pub use example::{Example, Examples, Region, Shown};
+pub use plan::{DensePlan, LoraPlan, Plan, Precision};
+pub use trainable::{Full, Trainable};
