@@ -30,7 +30,7 @@ pub use edit::{Edit, ImageHashes, Shown, State, ValueOrigin};
 pub use field::{Field, FieldKind};
 pub use filter::{Comparison, Filter, FilterError, FilterWord, Flag, Sort, SortKey, Subject, Term, distance};
 pub use fold::fold_text;
-pub use hash::{ContentHash, stable_hash};
+pub use hash::{ContentHash, spread, stable_hash};
 pub use id::{FieldId, IdError, RelativePath, ReviewerName, SampleId};
 pub use label::{Label, LabelProblem};
 pub use prediction::{Exemplar, FieldPrediction, Kind, Prediction, PredictionSource};

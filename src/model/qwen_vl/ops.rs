@@ -6,6 +6,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Activation as Nonlinear, Module as _, ops, rotary_emb};
 
+use super::frozen::{Dropout, Frozen};
 use super::{Activation, cpu};
 use crate::model::ModelError;
 use crate::model::checkpoint::Source;
@@ -28,6 +29,8 @@ pub struct LowRank {
     pub b: Tensor,
     /// The factor in front.
     pub scale: f64,
+    /// What of the inputs the factors do not see while training.
+    pub dropout: Option<Dropout>,
 }
 
 /// A place in a source of parameters.
@@ -59,7 +62,7 @@ impl<'a> Parts<'a> {
         let here = self.at(name);
         let moved = |factor: &Tensor| factor.to_dtype(self.dtype)?.to_device(self.device);
         let low_rank = match self.source.low_rank(&format!("{}weight", here.prefix))? {
-            Some(LowRank { a, b, scale }) => Some(LowRank { a: moved(&a)?, b: moved(&b)?, scale }),
+            Some(LowRank { a, b, scale, dropout }) => Some(LowRank { a: moved(&a)?, b: moved(&b)?, scale, dropout }),
             None => None,
         };
         Ok(Linear {
@@ -99,7 +102,14 @@ impl Linear {
 
     /// The same with an activation of the outputs.
     pub(super) fn forward_then(&self, x: &Tensor, activation: Option<Activation>, mode: Mode) -> Result<Tensor, ModelError> {
-        let y = self.product(x)?;
+        let y = match self.frozen(x, mode) {
+            // The bias is a part of the frozen layer's one operation.
+            Some(frozen) => {
+                let y = frozen.forward(x, self.low_rank.as_ref())?;
+                return if let Some(activation) = activation { activation.apply(&y) } else { Ok(y) };
+            }
+            None => self.product(x)?,
+        };
         if on_cpu(&y, mode) {
             match (&self.bias, activation) {
                 (Some(bias), activation) => cpu::bias(&y, bias, activation)?,
@@ -123,13 +133,21 @@ impl Linear {
         let exact = |tensor: &Tensor| tensor.to_dtype(DType::F32);
         let x = exact(x)?;
         let y = x.matmul(&exact(&self.weight.index_select(outputs, 0)?)?.t()?)?;
-        let Some(LowRank { a, b, scale }) = &self.low_rank else { return Ok(y) };
+        let Some(LowRank { a, b, scale, .. }) = &self.low_rank else { return Ok(y) };
         Ok((y + (x.matmul(&exact(a)?.t()?)? * *scale)?.matmul(&exact(&b.index_select(outputs, 0)?)?.t()?)?)?)
+    }
+
+    /// The layer as one operation, where something is trained through it, but its weight is not.
+    fn frozen(&self, x: &Tensor, mode: Mode) -> Option<Frozen> {
+        let tracked = |tensor: &Tensor| tensor.track_op();
+        let through = tracked(x) || self.low_rank.as_ref().is_some_and(|factors| tracked(&factors.a) || tracked(&factors.b));
+        let whole = tracked(&self.weight) || self.bias.as_ref().is_some_and(tracked);
+        (mode == Mode::Train && through && !whole).then(|| Frozen { weight: self.weight.clone(), bias: self.bias.clone() })
     }
 
     fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let mut y = x.matmul(&self.weight.t()?)?;
-        if let Some(LowRank { a, b, scale }) = &self.low_rank {
+        if let Some(LowRank { a, b, scale, .. }) = &self.low_rank {
             y = (y + (x.matmul(&a.t()?)? * *scale)?.matmul(&b.t()?)?)?;
         }
         Ok(y)
