@@ -5,10 +5,12 @@
 
 mod error;
 mod example;
+mod lora;
 mod plan;
 mod trainable;
 
 pub use error::TrainError;
 pub use example::{Example, Examples, Region, Shown};
+pub use lora::Lora;
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};
 pub use trainable::{Full, Trainable};

@@ -3,6 +3,7 @@
 use crate::conversation::ComposeError;
 use crate::imaging::ImageError;
 use crate::model::ModelError;
+use crate::model::adapter::AdapterError;
 
 /// Why nothing can be trained, or no further.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,12 @@ pub enum TrainError {
     /// The checkpoint or a computation.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An adapter to go on from, or to be written.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// Factors that cannot be laid beside a checkpoint's weights.
+    #[error("LoRA: {0}")]
+    Lora(String),
     /// No conversation can be made of a sample.
     #[error(transparent)]
     Compose(#[from] ComposeError),

@@ -79,12 +79,25 @@ pub struct LoraPlan {
     pub rank: usize,
     /// What the factors are multiplied with is `alpha / rank`.
     pub alpha: f64,
+    /// Multiply with `alpha / √rank` instead (rsLoRA).
+    #[serde(default)]
+    pub rslora: bool,
     /// The share of a layer's inputs that the factors do not see in a step, 0..1.
     pub dropout: f64,
-    /// Names of the linear layers that get factors, as PEFT has them: `q_proj`, `down_proj`, …
+    /// Ends of the names of the linear layers that get factors, as PEFT has them: `q_proj`, `down_proj`, …; all linear layers
+    /// when empty.
     pub targets: Vec<String>,
-    /// Whether the vision tower gets factors too.
+    /// Whether layers of the vision tower get factors too.
     pub vision: bool,
+    /// Modules that are trained and saved whole, PEFT's `modules_to_save`: `lm_head`, `merger`, …
+    #[serde(default)]
+    pub whole: Vec<String>,
+}
+
+impl Default for LoraPlan {
+    fn default() -> Self {
+        Self { rank: 16, alpha: 32.0, rslora: false, dropout: 0.0, targets: Vec::new(), vision: false, whole: Vec::new() }
+    }
 }
 
 impl Precision {
