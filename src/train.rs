@@ -3,14 +3,21 @@
 //! Contract: imports what `model` may, and `model`, `eval` and `boards`. It trains on approved samples and on generated
 //! ones, whose truth is known, and on nothing else.
 
+mod batch;
 mod error;
 mod example;
 mod lora;
+mod loss;
+mod optimiser;
 mod plan;
+mod run;
+mod saved;
+mod stream;
 mod trainable;
 
 pub use error::TrainError;
 pub use example::{Example, Examples, Region, Shown};
 pub use lora::Lora;
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};
+pub use run::{EvaluationReport, Event, Held, Run, StepReport, Summary, train};
 pub use trainable::{Full, Trainable};

@@ -4,11 +4,14 @@ mod cache;
 mod config;
 mod cpu;
 mod frozen;
+mod differentiable;
+mod gradient;
 mod layout;
 mod ops;
 mod positions;
 mod text;
 mod vision;
+mod whole;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -19,9 +22,11 @@ use candle_core::{DType, Device, Tensor};
 pub use cache::Cache;
 pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
 pub use frozen::Dropout;
+pub use differentiable::cross_entropy;
 pub use ops::{LowRank, Mode};
 pub use positions::{Positions, positions};
 pub use vision::ImageEmbedding;
+pub use whole::{Features, Pictures, Whole, WholeRow};
 
 use super::ModelError;
 use super::checkpoint::{Checkpoint, Source};

@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use std::path::PathBuf;
+
 use crate::conversation::ComposeError;
 use crate::imaging::ImageError;
 use crate::model::ModelError;
@@ -23,6 +25,46 @@ pub enum TrainError {
     /// An image cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The loss is no number any more.
+    #[error("the loss is no number after step {step}; lower the learning rate (--lr) or compute in f32 (--dtype f32). {kept}")]
+    Diverged {
+        /// The step after which it was noticed.
+        step: u64,
+        /// What can be gone on from.
+        kept: String,
+    },
+    /// The device's memory does not suffice, whatever was tried.
+    #[error(
+        "{device} has no memory left for {micro_batch} conversations at once; train with a smaller --micro-batch, smaller images or a lower --lora rank"
+    )]
+    OutOfMemory {
+        /// The device.
+        device: &'static str,
+        /// Conversations that were computed at once.
+        micro_batch: usize,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("{path}: {reason}")]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// Something that should not happen.
+    #[error("training broke off: {0}")]
+    Broken(String),
+}
+
+impl TrainError {
+    /// Whether less work at once may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Model(error) if error.is_out_of_memory())
+    }
+}
+
+pub(super) fn broken(reason: &str) -> TrainError {
+    TrainError::Broken(reason.to_owned())
 }
 
 impl From<candle_core::Error> for TrainError {

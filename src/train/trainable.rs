@@ -15,9 +15,9 @@ pub trait Trainable {
     /// The variables (f32, on the device) with their names, always in the same order.
     fn variables(&self) -> &[(String, Var)];
 
-    /// The network of these variables, in [`Mode::Train`]. Casts to the type that is computed in are part of the graph, so
-    /// a network serves one backward pass. `step` is the number of the micro-batch, by which dropout draws; `None` means
-    /// that nothing is dropped, as in an evaluation.
+    /// The network of these variables. With a `step` (the number of the micro-batch, by which dropout draws) it is one to
+    /// learn with, in [`Mode::Train`]: casts to the type that is computed in are part of the graph, so that it serves one
+    /// backward pass. With `None` it is one to look with: [`Mode::Infer`], nothing is dropped, no gradient passes.
     fn network(&self, step: Option<u64>) -> Result<Model, TrainError>;
 
     /// Writes into an empty folder what [`crate::model::predictor::Predictor`] loads.
@@ -54,10 +54,12 @@ impl Trainable for Full {
         &self.variables
     }
 
-    fn network(&self, _step: Option<u64>) -> Result<Model, TrainError> {
-        let tensors: HashMap<String, Tensor> = self.variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    fn network(&self, step: Option<u64>) -> Result<Model, TrainError> {
+        let learns = step.is_some();
+        let tensor = |var: &Var| if learns { var.as_tensor().clone() } else { var.as_detached_tensor() };
+        let tensors: HashMap<String, Tensor> = self.variables.iter().map(|(name, var)| (name.clone(), tensor(var))).collect();
         let mut model = Model::new(&self.config, &tensors, &self.device, self.dtype)?;
-        model.set_mode(Mode::Train);
+        model.set_mode(if learns { Mode::Train } else { Mode::Infer });
         Ok(model)
     }
 

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Activation as Nonlinear, Module as _, ops, rotary_emb};
 
 use super::frozen::{Dropout, Frozen};
-use super::{Activation, cpu};
+use super::{Activation, cpu, differentiable};
 use crate::model::ModelError;
 use crate::model::checkpoint::Source;
 
@@ -102,14 +102,15 @@ impl Linear {
 
     /// The same with an activation of the outputs.
     pub(super) fn forward_then(&self, x: &Tensor, activation: Option<Activation>, mode: Mode) -> Result<Tensor, ModelError> {
-        let y = match self.frozen(x, mode) {
+        if let Some(frozen) = self.frozen(x, mode) {
             // The bias is a part of the frozen layer's one operation.
-            Some(frozen) => {
-                let y = frozen.forward(x, self.low_rank.as_ref())?;
-                return if let Some(activation) = activation { activation.apply(&y) } else { Ok(y) };
-            }
-            None => self.product(x)?,
-        };
+            let y = frozen.forward(x, self.low_rank.as_ref())?;
+            return if let Some(activation) = activation { activation.apply(&y, mode) } else { Ok(y) };
+        }
+        if mode == Mode::Train {
+            return self.forward_differentiable(x, activation);
+        }
+        let y = self.product(x)?;
         if on_cpu(&y, mode) {
             match (&self.bias, activation) {
                 (Some(bias), activation) => cpu::bias(&y, bias, activation)?,
@@ -123,7 +124,19 @@ impl Linear {
             None => y,
         };
         match activation {
-            Some(activation) => activation.apply(&y),
+            Some(activation) => activation.apply(&y, mode),
+            None => Ok(y),
+        }
+    }
+
+    fn forward_differentiable(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor, ModelError> {
+        let mut y = differentiable::linear(x, &self.weight, self.bias.as_ref())?;
+        if let Some(LowRank { a, b, scale, .. }) = &self.low_rank {
+            let inner = (differentiable::linear(x, a, None)? * *scale)?;
+            y = (y + differentiable::linear(&inner, b, None)?)?;
+        }
+        match activation {
+            Some(activation) => activation.apply(&y, Mode::Train),
             None => Ok(y),
         }
     }
@@ -170,6 +183,9 @@ pub(super) fn add(x: &Tensor, change: Tensor, mode: Mode) -> Result<Tensor, Mode
 
 /// `activation(gate(x)) · up(x)`
 pub(super) fn gated(gate: &Linear, up: &Linear, activation: Activation, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    if (mode, activation) == (Mode::Train, Activation::Silu) {
+        return Ok(differentiable::gated_silu(&gate.forward(x, mode)?, &up.forward(x, mode)?)?);
+    }
     let (gate, up) = (gate.forward_then(x, Some(activation), mode)?, up.forward(x, mode)?);
     if on_cpu(&gate, mode) {
         cpu::multiply(&gate, &up)?;
@@ -191,16 +207,16 @@ impl Norm {
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         Ok(match (&self.bias, mode) {
             (None, Mode::Infer) => ops::rms_norm(x, &self.weight, self.eps)?,
-            (None, Mode::Train) => ops::rms_norm_slow(x, &self.weight, self.eps)?,
+            (bias, Mode::Train) => differentiable::norm(x, &self.weight, bias.as_ref(), self.eps)?,
             (Some(bias), Mode::Infer) => ops::layer_norm(x, &self.weight, bias, self.eps)?,
-            (Some(bias), Mode::Train) => ops::layer_norm_slow(x, &self.weight, bias, self.eps)?,
         })
     }
 }
 
 impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor, ModelError> {
+    fn apply(self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         Ok(match self {
+            Self::GeluTanh if mode == Mode::Train => differentiable::gelu_tanh(x)?,
             Self::Silu => x.silu()?,
             Self::QuickGelu => (x * ops::sigmoid(&(x * 1.702)?)?)?,
             Self::GeluTanh => Nonlinear::GeluPytorchTanh.forward(x)?,

@@ -1,0 +1,242 @@
+//! The network's operations with gradients written by hand, for training.
+//!
+//! Forward they are candle's fused kernels. Backward they avoid what is slow on an accelerator: sums over rows are products
+//! with ones, means that are needed at every place of a row are products with a constant matrix, and nothing as large as
+//! the attention scores is ever broadcast.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use candle_nn::{ops, rotary_emb};
+
+use super::gradient::known;
+
+/// Into how many parts sums over rows are cut at most, so that many cores share them.
+const PARTS: usize = 256;
+
+/// `[rows, width]` summed over the rows, `[width]`.
+fn sum_rows(x: &Tensor) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let parts = gcd(rows, PARTS);
+    let ones = Tensor::ones((parts, 1, rows / parts), x.dtype(), x.device())?;
+    let sums = ones.matmul(&x.reshape((parts, rows / parts, width))?)?.reshape((parts, width))?;
+    sums.to_dtype(DType::F32)?.sum(0)?.to_dtype(x.dtype())
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// `x · weightᵀ + bias` of `[rows, inputs]`. A frozen weight costs no gradient.
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (input, factor) = (x.detach(), weight.detach());
+    let value = input.matmul(&factor.t()?)?;
+    let (back, moves) = (x.track_op(), weight.track_op());
+    let both = move |gradient: &Tensor| -> Result<[Option<Tensor>; 2]> {
+        Ok([if back { Some(gradient.matmul(&factor)?) } else { None }, if moves { Some(gradient.t()?.matmul(&input)?) } else { None }])
+    };
+    let Some(bias) = bias else { return known([x, weight], value, both) };
+    let shifts = bias.track_op();
+    known([x, weight, bias], value.broadcast_add(&bias.detach())?, move |gradient| {
+        let [x, weight] = both(gradient)?;
+        Ok([x, weight, if shifts { Some(sum_rows(gradient)?) } else { None }])
+    })
+}
+
+/// Layer norm, or RMS norm without a bias, over the last dimension.
+pub(super) fn norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32) -> Result<Tensor> {
+    let width = x.dim(D::Minus1)?;
+    let input = x.detach().contiguous()?;
+    let (factor, shift) = (weight.detach(), bias.map(Tensor::detach));
+    let normalise = move |input: &Tensor, factor: &Tensor, shift: Option<&Tensor>| match shift {
+        Some(shift) => ops::layer_norm(input, factor, shift, eps),
+        None => ops::rms_norm(input, factor, eps),
+    };
+    let value = normalise(&input, &factor, shift.as_ref())?;
+    let centred = bias.is_some();
+    let moves = weight.track_op();
+    let backward = move |gradient: &Tensor| -> Result<[Option<Tensor>; 3]> {
+        let shape = input.shape().clone();
+        let rows = shape.elem_count() / width;
+        let (x, gradient) = (input.reshape((rows, width))?, gradient.reshape((rows, width))?);
+        let ones = factor.ones_like()?;
+        let zeros = if centred { Some(factor.zeros_like()?) } else { None };
+        let normed = normalise(&x, &ones, zeros.as_ref())?;
+        // The inverse of the deviation, from what the norm did: the mean of x · normed is v / √(v + eps) for a variance v.
+        let column = Tensor::ones((width, 1), x.dtype(), x.device())?;
+        let mean = ((&x * &normed)?.matmul(&column)?.to_dtype(DType::F32)? / width as f64)?;
+        let square = mean.sqr()?;
+        let variance = ((&square + (&mean * (&square + 4.0 * f64::from(eps))?.sqrt()?)?)? / 2.0)?;
+        let inverse = (variance + f64::from(eps))?.sqrt()?.recip()?.to_dtype(x.dtype())?;
+        let product = (&gradient * &normed)?;
+        // Means over a row of what is multiplied by the weight, at each place of the row.
+        let spread = (factor.reshape((width, 1))?.broadcast_as((width, width))?.contiguous()? / width as f64)?;
+        let along = (product.matmul(&spread)? * &normed)?;
+        let mut change = (gradient.broadcast_mul(&factor)? - along)?;
+        if centred {
+            change = (change - gradient.matmul(&spread)?)?;
+        }
+        Ok([
+            Some(change.broadcast_mul(&inverse)?.reshape(shape)?),
+            if moves { Some(sum_rows(&product)?) } else { None },
+            if centred && moves { Some(sum_rows(&gradient)?) } else { None },
+        ])
+    };
+    match bias {
+        Some(bias) => known([x, weight, bias], value, backward),
+        None => known([x, weight], value, move |gradient| {
+            let [x, weight, _] = backward(gradient)?;
+            Ok([x, weight])
+        }),
+    }
+}
+
+/// GELU by tanh.
+pub(super) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    let input = x.detach();
+    known([x], input.gelu()?, move |gradient| {
+        let slope = (2.0 / std::f64::consts::PI).sqrt();
+        let square = input.sqr()?;
+        let tanh = (&input * square.affine(slope * 0.044_715, slope)?)?.tanh()?;
+        let inner = (&input * square.affine(slope * 3.0 * 0.044_715, slope)?)?;
+        let steep = (tanh.sqr()?.affine(-0.5, 0.5)? * inner)?;
+        Ok([Some((gradient * (tanh.affine(0.5, 0.5)? + steep)?)?)])
+    })
+}
+
+/// `silu(gate) · up`
+pub(super) fn gated_silu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let (gate_value, up_value) = (gate.detach(), up.detach());
+    let active = gate_value.silu()?;
+    let value = (&active * &up_value)?;
+    known([gate, up], value, move |gradient| {
+        let open = ops::sigmoid(&gate_value)?;
+        // d silu = σ + silu · (1 − σ)
+        let slope = (&open + (&active * open.affine(-1.0, 1.0)?)?)?;
+        Ok([Some(((gradient * &up_value)? * slope)?), Some((gradient * &active)?)])
+    })
+}
+
+/// What attention needs besides queries, keys and values.
+#[derive(Debug, Clone)]
+pub(super) struct Looks {
+    /// Angles of queries and keys, `[tokens, width / 2]` or `[batch, tokens, width / 2]`.
+    pub(super) cos: Tensor,
+    pub(super) sin: Tensor,
+    /// Added to the scores, `[batch · heads, tokens · tokens]` or with one row for all.
+    pub(super) mask: Option<Tensor>,
+}
+
+/// Attention that has been computed, with what its gradient needs.
+struct Seen {
+    /// Turned, `[batch, heads, tokens, width]`; the queries scaled.
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    /// `[batch, kv heads, shared · tokens, tokens]`
+    shares: Tensor,
+    /// `[batch, heads, tokens, width]`
+    out: Tensor,
+    looks: Looks,
+}
+
+/// `[batch, tokens, heads, width]` to `[batch, heads, tokens, width]`, or back.
+fn swap(x: &Tensor) -> Result<Tensor> {
+    x.transpose(1, 2)?.contiguous()
+}
+
+impl Seen {
+    /// Arguments are `[batch, heads, tokens, width]`, contiguous.
+    fn compute(query: &Tensor, key: &Tensor, value: Tensor, looks: &Looks) -> Result<Self> {
+        let (batch, heads, tokens, width) = query.dims4()?;
+        let kv_heads = key.dim(1)?;
+        let shared = heads / kv_heads;
+        let query = (rotary_emb::rope(query, &looks.cos, &looks.sin)? * (1.0 / (width as f64).sqrt()))?;
+        let key = rotary_emb::rope(key, &looks.cos, &looks.sin)?;
+        // Query heads that share a key head are further tokens of it.
+        let mut scores = query.reshape((batch, kv_heads, shared * tokens, width))?.matmul(&key.t()?)?;
+        if let Some(mask) = &looks.mask {
+            scores = scores.reshape((batch * heads, tokens * tokens))?.broadcast_add(mask)?;
+            scores = scores.reshape((batch, kv_heads, shared * tokens, tokens))?;
+        }
+        let shares = ops::softmax_last_dim(&scores)?;
+        let out = shares.matmul(&value)?.reshape((batch, heads, tokens, width))?;
+        Ok(Self { query, key, value, shares, out, looks: looks.clone() })
+    }
+
+    /// Gradients of query, key and value from that of `out`.
+    fn backward(&self, gradient: &Tensor) -> Result<[Tensor; 3]> {
+        let (batch, heads, tokens, width) = self.query.dims4()?;
+        let kv_heads = self.key.dim(1)?;
+        let joined = (batch, kv_heads, heads / kv_heads * tokens, width);
+        let rows = gradient.elem_count() / width;
+        // What a softmax takes off each score's gradient is the same for a row: out · gradient. As a further column it is
+        // part of the product that makes the scores' gradients; seven more columns keep rows aligned.
+        let ones = Tensor::ones((width, 1), gradient.dtype(), gradient.device())?;
+        let taken = (&self.out * gradient)?.reshape((rows, width))?.matmul(&ones)?.neg()?;
+        let fill = |rows: usize| Tensor::zeros((rows, 7), gradient.dtype(), gradient.device());
+        let left = Tensor::cat(&[gradient.reshape((rows, width))?, taken, fill(rows)?], 1)?;
+        let keys = batch * kv_heads * tokens;
+        let one = Tensor::ones((keys, 1), gradient.dtype(), gradient.device())?;
+        let right = Tensor::cat(&[self.value.reshape((keys, width))?, one, fill(keys)?], 1)?;
+        let left = left.reshape((batch, kv_heads, joined.2, width + 8))?;
+        let right = right.reshape((batch, kv_heads, tokens, width + 8))?;
+        let scores = (left.matmul(&right.t()?)? * &self.shares)?;
+        let value = self.shares.t()?.matmul(&gradient.reshape(joined)?)?;
+        let query = (scores.matmul(&self.key)? * (1.0 / (width as f64).sqrt()))?.reshape((batch, heads, tokens, width))?;
+        let key = scores.t()?.matmul(&self.query.reshape(joined)?)?;
+        // Turning back.
+        let sin = self.looks.sin.neg()?;
+        Ok([rotary_emb::rope(&query, &self.looks.cos, &sin)?, rotary_emb::rope(&key, &self.looks.cos, &sin)?, value])
+    }
+}
+
+/// Attention of `[batch, tokens, heads, width]`, queries and keys turned by their angles; returns
+/// `[batch, tokens, heads · width]`.
+pub(super) fn attend(query: &Tensor, key: &Tensor, value: &Tensor, looks: &Looks) -> Result<Tensor> {
+    let (batch, tokens, heads, width) = query.dims4()?;
+    let seen = Seen::compute(&swap(&query.detach())?, &swap(&key.detach())?, swap(&value.detach())?, looks)?;
+    let out = swap(&seen.out)?.reshape((batch, tokens, heads * width))?;
+    known([query, key, value], out, move |gradient| {
+        let gradients = seen.backward(&swap(&gradient.reshape((batch, tokens, heads, width))?)?)?;
+        let [query, key, value] = &gradients;
+        Ok([Some(swap(query)?), Some(swap(key)?), Some(swap(value)?)])
+    })
+}
+
+/// The same where queries, keys and values stand beside each other, `[batch · tokens, 3 · heads · width]`; returns
+/// `[batch · tokens, heads · width]`.
+pub(super) fn attend_joined(qkv: &Tensor, batch: usize, heads: usize, looks: &Looks) -> Result<Tensor> {
+    let (rows, wide) = qkv.dims2()?;
+    let (tokens, width) = (rows / batch, wide / 3 / heads);
+    let apart = qkv.detach().reshape((batch, tokens, 3, heads, width))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
+    let seen = Seen::compute(&apart.get(0)?, &apart.get(1)?, apart.get(2)?, looks)?;
+    let out = swap(&seen.out)?.reshape((rows, heads * width))?;
+    known([qkv], out, move |gradient| {
+        let [query, key, value] = seen.backward(&swap(&gradient.reshape((batch, tokens, heads, width))?)?)?;
+        let all = Tensor::stack(&[query, key, value], 0)?.permute((1, 3, 0, 2, 4))?.contiguous()?;
+        Ok([Some(all.reshape((rows, wide))?)])
+    })
+}
+
+/// Minus the logarithm of the probability of each row's class, summed with the rows' weights: logits `[rows, classes]` in
+/// f32, weights `[rows]` in f32.
+pub fn cross_entropy(logits: &Tensor, classes: &Tensor, weights: &Tensor) -> Result<Tensor> {
+    let (rows, count) = logits.dims2()?;
+    let all = ops::log_softmax(&logits.detach(), D::Minus1)?;
+    let there = all.gather(&classes.reshape((rows, 1))?, 1)?.reshape(rows)?;
+    let value = (there * weights)?.sum_all()?.neg()?;
+    let (classes, weights) = (classes.clone(), weights.clone());
+    known([logits], value, move |gradient| {
+        let each = Tensor::arange(0, count as u32, all.device())?.reshape((1, count))?;
+        let one_hot = classes.reshape((rows, 1))?.broadcast_eq(&each)?.to_dtype(DType::F32)?;
+        let scale = weights.broadcast_mul(&gradient.reshape(1)?)?.reshape((rows, 1))?;
+        Ok([Some((all.exp()? - one_hot)?.broadcast_mul(&scale)?)])
+    })
+}
+
+/// Minus infinity where a token stands before another, `[1, tokens · tokens]`, or a row for each of `copies`.
+pub(super) fn causal(tokens: usize, copies: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let ahead = (0..tokens).flat_map(|row| (0..tokens).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 }));
+    let mask = Tensor::from_iter(ahead, device)?.to_dtype(dtype)?.reshape((1, tokens * tokens))?;
+    // Adding without broadcasting is several times as fast on an accelerator, and the copies serve every layer.
+    if device.is_cpu() { Ok(mask) } else { mask.broadcast_as((copies, tokens * tokens))?.contiguous() }
+}
