@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ExamplesError;
 use crate::conversation::ComposeError;
 use crate::imaging::ImageError;
 use crate::model::ModelError;
@@ -65,6 +66,9 @@ impl TrainError {
 
 pub(super) fn broken(reason: &str) -> TrainError {
     TrainError::Broken(reason.to_owned())
+    /// What is to be learnt from.
+    #[error(transparent)]
+    Examples(#[from] ExamplesError),
 }
 
 impl From<candle_core::Error> for TrainError {

@@ -88,7 +88,7 @@ impl Predictor {
                 self.make(imaging::hash_bytes(both.as_bytes()), query, || {
                     let (query, reference) =
                         (imaging::decode_bytes(&first, query, limits)?, imaging::decode_bytes(&second, reference, limits)?);
-                    Ok(Picture::ImageRgb8(imaging::difference(&query, &reference, 1.0)))
+                    Ok(Picture::ImageRgb8(imaging::shown_difference(&query, &reference)))
                 })
             }
         }
