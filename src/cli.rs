@@ -23,6 +23,7 @@ mod review;
 mod scripts;
 mod show;
 mod stats;
+mod train;
 mod undo;
 
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ enum Command {
     Rebuild,
     /// Predict samples with a model, or store predictions that were made elsewhere.
     Predict(predict::PredictArgs),
+    /// Train a model on generated boards.
+    Train(train::TrainArgs),
     /// Make models to try.
     Model(model::ModelArgs),
     /// Write the training set from approved samples.
@@ -136,6 +139,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Log(args) => log::run(context, args),
         Command::Rebuild => rebuild::run(context),
         Command::Predict(args) => predict::run(context, args),
+        Command::Train(args) => train::run(context, args),
         Command::Model(args) => model::run(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),

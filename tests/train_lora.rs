@@ -272,7 +272,10 @@ fn peft_is_told_exactly_which_layers() {
     // Its tower has layers of these names too.
     let pattern = r"model\.language_model\.layers\..*\.(?:down_proj|gate_proj|k_proj|o_proj|q_proj|up_proj|v_proj)";
     assert_eq!(targets("qwen2_5", &text), Targets::Pattern(pattern.to_owned()));
-    assert_eq!(targets("qwen3", &vision), names(&format!("attn.proj {} linear_fc1 linear_fc2 o_proj q_proj qkv up_proj v_proj", &all[..26])));
+    assert_eq!(
+        targets("qwen3", &vision),
+        names(&format!("attn.proj {} linear_fc1 linear_fc2 o_proj q_proj qkv up_proj v_proj", &all[..26]))
+    );
     assert_eq!(targets("qwen2_5", &vision), names(&format!("attn.proj {} mlp.0 mlp.2 o_proj q_proj qkv up_proj v_proj", &all[..26])));
     let some = LoraPlan { targets: vec!["q_proj".to_owned(), "layers.0.mlp.up_proj".to_owned()], ..LoraPlan::default() };
     assert_eq!(targets("qwen3", &some), names("layers.0.mlp.up_proj q_proj"));

@@ -1,7 +1,7 @@
 //! `mekiki predict`: a model's predictions, made here or elsewhere.
 
 mod from;
-mod here;
+pub(super) mod here;
 
 use std::path::PathBuf;
 
@@ -87,7 +87,7 @@ impl ExemplarName {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DeviceName {
+pub(super) enum DeviceName {
     /// The processor.
     Cpu,
     /// An NVIDIA GPU.

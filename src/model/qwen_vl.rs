@@ -3,8 +3,8 @@
 mod cache;
 mod config;
 mod cpu;
-mod frozen;
 mod differentiable;
+mod frozen;
 mod gradient;
 mod layout;
 mod ops;
@@ -21,8 +21,8 @@ use candle_core::{DType, Device, Tensor};
 
 pub use cache::Cache;
 pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
-pub use frozen::Dropout;
 pub use differentiable::cross_entropy;
+pub use frozen::Dropout;
 pub use ops::{LowRank, Mode};
 pub use positions::{Positions, positions};
 pub use vision::ImageEmbedding;

@@ -23,6 +23,9 @@ pub enum TrainError {
     /// No conversation can be made of a sample.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// What is to be learnt from.
+    #[error(transparent)]
+    Examples(#[from] ExamplesError),
     /// An image cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -66,9 +69,6 @@ impl TrainError {
 
 pub(super) fn broken(reason: &str) -> TrainError {
     TrainError::Broken(reason.to_owned())
-    /// What is to be learnt from.
-    #[error(transparent)]
-    Examples(#[from] ExamplesError),
 }
 
 impl From<candle_core::Error> for TrainError {

@@ -164,8 +164,6 @@ pub(super) struct Spread {
 
 #[derive(Debug, Clone)]
 struct SpreadGroup {
-    /// Rows of the group in the features.
-    rows: Range<usize>,
     images: usize,
     tokens: usize,
     /// Places at which the group's images stand, use by use.
@@ -201,9 +199,7 @@ impl Spread {
                 members[image * uses.len() + column] = 1.0;
             }
             let at: Vec<u32> = uses.iter().flat_map(|(_, start)| (*start as u32..).take(tokens)).collect();
-            let rows = features.places[run[0]].start..features.places[run[run.len() - 1]].end;
             groups.push(SpreadGroup {
-                rows,
                 images: run.len(),
                 tokens,
                 places: Tensor::new(at, device)?,

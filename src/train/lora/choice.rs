@@ -34,7 +34,8 @@ impl Choice {
             return wrong(format!("expected a dropout of at least 0 and below 1, got {}", plan.dropout));
         }
         let whole = whole(config, all, plan)?;
-        let layers: Vec<&str> = all.iter().filter(|(name, shape)| shape.len() == 2 && is_layer(name)).map(|(name, _)| name.as_str()).collect();
+        let layers: Vec<&str> =
+            all.iter().filter(|(name, shape)| shape.len() == 2 && is_layer(name)).map(|(name, _)| name.as_str()).collect();
         let reached = |weight: &&str| (plan.vision || !is_tower(weight)) && !whole.contains(*weight);
         let layers: Vec<&str> = layers.into_iter().filter(reached).collect();
         let names = if plan.targets.is_empty() {

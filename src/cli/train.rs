@@ -1,0 +1,253 @@
+//! `mekiki train`: a model from examples.
+
+mod lines;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::context::{Context, absolute};
+use super::output::{Failure, Outcome};
+use super::predict::DeviceName;
+use super::predict::here;
+use crate::config::{self, FILE_NAME, Language, Template};
+use crate::conversation::Recipe;
+use crate::domain::stable_hash;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::processor::Processor;
+use crate::model::random::{self, Shape};
+use crate::train::{self, Boards, BoardsPlan, DensePlan, Examples, Full, Held, Photometry, Plan, Precision, Run, Trainable};
+use lines::Lines;
+
+/// Train a model on generated boards.
+///
+/// Ends with a checkpoint's folder that predict loads and transformers too. A run that is interrupted keeps a checkpoint in
+/// that folder, from which --resume goes on.
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// The folder of the trained model: new, or empty, or that of the run that is resumed.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Learn from generated pin boards; the seed decides which.
+    #[arg(long, value_name = "SEED")]
+    boards: u64,
+    /// What to start from: a new checkpoint of this shape (tiny, small, 2b, … or a config.json).
+    #[arg(long, value_name = "SHAPE", default_value = "small", conflicts_with = "from")]
+    shape: String,
+    /// What to start from: the folder of a checkpoint.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Optimiser steps, at most.
+    #[arg(long, default_value_t = Plan::scratch().steps, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Seconds after which training ends; the learning rate falls accordingly.
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    time_limit: Option<f64>,
+    /// Conversations of one optimiser step.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: u32,
+    /// Conversations that are computed at once; all of a step's, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    micro_batch: Option<u32>,
+    /// The largest learning rate.
+    #[arg(long, value_name = "RATE", default_value_t = Plan::scratch().learning_rate, value_parser = positive)]
+    lr: f64,
+    /// Steps over which the learning rate rises.
+    #[arg(long, value_name = "N", default_value_t = Plan::scratch().warm_up)]
+    warm_up: u64,
+    /// The share of one-shot conversations.
+    #[arg(long, value_name = "SHARE", default_value_t = Plan::scratch().one_shot_share, value_parser = share)]
+    one_shot_share: f64,
+    /// The weight of the loss on the query's vision tokens, at the start; 0 for none.
+    #[arg(long, value_name = "WEIGHT", default_value_t = DensePlan::default().weight, value_parser = at_least_zero)]
+    dense: f64,
+    /// Decides the order of the examples and new parameters.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The width of the boards in pixels; the height follows.
+    #[arg(long, default_value_t = crate::boards::NATIVE_WIDTH, value_parser = clap::value_parser!(u32).range(112..=4096))]
+    width: u32,
+    /// Boards that are kept in memory and shown again, a little shifted and in another light; 0 draws every board anew.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep: u32,
+    /// Do not vary light, blur and noise.
+    #[arg(long)]
+    no_augment: bool,
+    /// What computes; the fastest that this program was built for and finds, when not given.
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// What the network computes in; f32 on the CPU and bf16 elsewhere, when not given.
+    #[arg(long, value_enum)]
+    dtype: Option<DtypeName>,
+    /// Threads that draw examples; as many as there are cores, when not given.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: u16,
+    /// Steps between two lines of the log.
+    #[arg(long, value_name = "N", default_value_t = Plan::scratch().log_every)]
+    log_every: u64,
+    /// Steps between two evaluations.
+    #[arg(long, value_name = "N", default_value_t = Plan::scratch().evaluate_every)]
+    evaluate_every: u64,
+    /// Held-out conversations of each kind that an evaluation looks at.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    evaluate_on: u32,
+    /// Steps between two checkpoints.
+    #[arg(long, value_name = "N", default_value_t = Plan::scratch().checkpoint_every)]
+    checkpoint_every: u64,
+    /// Go on from the checkpoint that an interrupted run left in the folder.
+    #[arg(long)]
+    resume: bool,
+    /// Write the log (a JSON object a line) to this file; train.jsonl in the model's folder, when not given.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DtypeName {
+    /// 32 bits.
+    F32,
+    /// 16 bits with f32's range.
+    Bf16,
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && fits(*number)).ok_or_else(|| format!("expected {expected}"))
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |number| number > 0.0, "a number above 0")
+}
+
+fn at_least_zero(text: &str) -> Result<f64, String> {
+    number(text, |number| number >= 0.0, "0 or a number above")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..=1.0).contains(&number), "a share from 0 to 1")
+}
+
+pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
+    let out = absolute(&args.out);
+    if args.resume {
+        if !out.is_dir() {
+            return Err(Failure::new(format_args!("--resume: {} is no folder of an interrupted run", out.display())));
+        }
+    } else {
+        super::init::make_empty(&out)?;
+    }
+    let device = here::device(args.device)?;
+    let recipe = recipe(context)?;
+    let plan = plan(args, device.is_cpu());
+    let (base, _temporary) = base(args)?;
+    let config = Checkpoint::open(&base)?.config()?;
+    let processor = Arc::new(Processor::load(&base, &config)?);
+    let trainable = Full::load(&base, &device, plan.dtype.dtype())?;
+    let boards = BoardsPlan {
+        seed: args.boards,
+        width: args.width,
+        one_shot: args.one_shot_share as f32,
+        kept: args.keep as usize,
+        photometry: if args.no_augment { Photometry::NONE } else { Photometry::LIGHT },
+        ..BoardsPlan::default()
+    };
+    let apart = BoardsPlan { seed: stable_hash(args.boards, &["held out"]), kept: 0, photometry: Photometry::NONE, ..boards.clone() };
+    let examples: Arc<dyn Examples> = Arc::new(Boards::new(boards, recipe.clone())?);
+    let held = Held { examples: Arc::new(Boards::new(apart, recipe)?), count: 4 * u64::from(args.evaluate_on) };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
+    let mut lines = Lines::new(context.out, &log, args.resume)?;
+    let run = Run {
+        plan,
+        trainable: &trainable,
+        processor,
+        examples,
+        held: Some(held),
+        folder: &out,
+        resume: args.resume,
+        threads: usize::from(args.threads),
+        stop: &stop,
+    };
+    let summary = train::train(&run, &mut |event| lines.take(event))?;
+    lines.end()?;
+    if summary.finished {
+        trainable.save(&out)?;
+    }
+    context.out.object(&json!({
+        "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,
+        "kept": summary.kept, "best": summary.best,
+    }))?;
+    if !summary.finished {
+        context.out.line(format_args!("stopped after {} steps; go on with --resume and the same options", summary.steps));
+        return Ok(Outcome::Problems);
+    }
+    context.out.line(format_args!(
+        "trained {} steps on {} conversations in {:.0} s; the weights of step {} are in {}",
+        summary.steps,
+        summary.samples,
+        summary.seconds,
+        summary.kept,
+        out.display()
+    ));
+    context.out.line(format_args!("next: mekiki predict --model {}", out.display()));
+    Ok(Outcome::Done)
+}
+
+/// What a model is asked: the project's words, or those of the template for boards.
+fn recipe(context: &Context) -> Result<Recipe, Failure> {
+    match context.project_there()? {
+        Some(project) => Ok(project.recipe),
+        None => Ok(config::parse(&Template::Pins.text("boards", Language::En), FILE_NAME.as_ref(), Path::new("."))?.recipe),
+    }
+}
+
+fn plan(args: &TrainArgs, on_cpu: bool) -> Plan {
+    let dtype = match args.dtype {
+        Some(DtypeName::F32) => Precision::F32,
+        Some(DtypeName::Bf16) => Precision::Bf16,
+        None if on_cpu => Precision::F32,
+        None => Precision::Bf16,
+    };
+    Plan {
+        seed: args.seed,
+        steps: args.steps,
+        time_limit: args.time_limit,
+        batch: args.batch as usize,
+        micro_batch: args.micro_batch.unwrap_or(args.batch).min(args.batch) as usize,
+        learning_rate: args.lr,
+        warm_up: args.warm_up,
+        one_shot_share: args.one_shot_share,
+        dense: (args.dense > 0.0).then(|| DensePlan { weight: args.dense, ..DensePlan::default() }),
+        augment: !args.no_augment,
+        dtype,
+        log_every: args.log_every,
+        evaluate_every: args.evaluate_every,
+        evaluate_on: args.evaluate_on as usize,
+        checkpoint_every: args.checkpoint_every,
+        ..Plan::scratch()
+    }
+}
+
+/// The folder of the checkpoint that is trained; a new one lies in a temporary folder that goes with the second value.
+fn base(args: &TrainArgs) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    if let Some(from) = &args.from {
+        return Ok((absolute(from), None));
+    }
+    let shape = match Shape::parse(&args.shape) {
+        Shape::File(path) if !path.is_file() => {
+            let expected = "expected tiny, small, 2b, 4b, 8b or the path of a config.json";
+            return Err(Failure::usage(format_args!("--shape: {expected}, got {}", args.shape)));
+        }
+        shape => shape,
+    };
+    let folder = tempfile::tempdir()?;
+    random::write(folder.path(), &shape, args.seed, &super::model::texts()?, &|_, _| {})?;
+    Ok((folder.path().to_owned(), Some(folder)))
+}
