@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use image::RgbImage;
-use mekiki::model::ModelError;
-use mekiki::model::adapter::{Adapter, Targets};
-use mekiki::model::checkpoint::{Checkpoint, Source};
+use mekiki::model::adapter::{Adapter, Merged, Targets};
+use mekiki::model::checkpoint::Checkpoint;
 use mekiki::model::processor::Processor;
 use mekiki::model::qwen_vl::{Model, Segment};
 use mekiki::train::{Full, Lora, LoraPlan, TrainError, Trainable};
@@ -215,16 +214,6 @@ fn dropout_draws_by_the_step_and_not_without_one() {
     assert_eq!(gap(&logits(None), &talk.logits(&other.network(Some(1)).unwrap())), 0.0);
 }
 
-/// A checkpoint with an adapter merged in.
-struct Merged<'a>(&'a Checkpoint, &'a Adapter);
-
-impl Source for Merged<'_> {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        let base = self.0.tensor(name, shape)?;
-        Ok(self.1.apply(name, &base).unwrap().unwrap_or(base))
-    }
-}
-
 #[test]
 fn what_is_saved_is_what_was_trained() {
     for (family, whole) in [("qwen2", "ln_q"), ("qwen2_5", "lm_head"), ("qwen3", "merger")] {
@@ -239,7 +228,7 @@ fn what_is_saved_is_what_was_trained() {
         lora.save(saved.path()).unwrap();
         let trained = talk.logits(&lora.network(None).unwrap());
         let (checkpoint, adapter) = (Checkpoint::open(&dir).unwrap(), Adapter::load(saved.path()).unwrap());
-        let merged = Model::new(&checkpoint.config().unwrap(), &Merged(&checkpoint, &adapter), &Device::Cpu, DType::F32).unwrap();
+        let merged = Model::new(&checkpoint.config().unwrap(), &Merged { base: &checkpoint, adapter: &adapter }, &Device::Cpu, DType::F32).unwrap();
         adapter.finish().unwrap();
         let largest = number(&trained.abs().unwrap().max_all().unwrap());
         let apart = gap(&talk.logits(&merged), &trained);

@@ -30,11 +30,12 @@ impl Dropout {
     /// A place is left out where the fraction of `v[column] + 64 · a[row] · b[column]` is below the share. Any two places are
     /// independent of each other, and nothing but three short rows of numbers is drawn and moved to the device.
     fn mask(self, rows: usize, columns: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        let drawn = |name: &str, count: usize, reach: f64| -> Vec<f32> {
-            spread(stable_hash(self.seed, &["dropout", name])).take(count).map(|share| (share * reach) as f32).collect()
+        let drawn = |name: &str, count: usize, place: &dyn Fn(f64) -> f64| -> Vec<f32> {
+            spread(stable_hash(self.seed, &["dropout", name])).take(count).map(|share| place(share) as f32).collect()
         };
-        let rows = Tensor::from_vec(drawn("a", rows, TURNS), (rows, 1), device)?;
-        let (columns, start) = (drawn("b", columns, 1.0), drawn("v", columns, 1.0));
+        let rows = Tensor::from_vec(drawn("a", rows, &|share| share * TURNS), (rows, 1), device)?;
+        // No column stands still.
+        let (columns, start) = (drawn("b", columns, &|share| share + 1.0), drawn("v", columns, &|share| share));
         let there = rows.broadcast_mul(&Tensor::new(columns, device)?)?.broadcast_add(&Tensor::new(start, device)?)?;
         let kept = (&there - there.floor()?)?.ge(self.share)?;
         kept.to_dtype(dtype)? * (1.0 / (1.0 - self.share))
