@@ -137,7 +137,7 @@ fn gradients_of_every_weight_are_those_of_torch() {
     for family in FAMILIES {
         let expected = &reference["families"][family];
         let full = Full::load(&folder(family), &Device::Cpu, DType::F32).unwrap();
-        let loss = Talk::of(family).loss(&full.network(None).unwrap(), &expected["answer"]);
+        let loss = Talk::of(family).loss(&full.network(Some(0)).unwrap(), &expected["answer"]);
         assert!((number(&loss) - expected["full"]["loss"].as_f64().unwrap()).abs() < 1e-4, "{family}");
         compare(family, full.variables(), &loss.backward().unwrap(), &expected["full"]["gradients"]);
     }
@@ -169,7 +169,7 @@ fn new_factors_change_nothing() {
         // The operations that can be differentiated round a little otherwise.
         let mut plain = Model::load(&dir, &Device::Cpu, DType::F32).unwrap();
         plain.set_mode(mekiki::model::qwen_vl::Mode::Train);
-        assert_eq!(gap(&talk.logits(&lora.network(Some(3)).unwrap()), &talk.logits(&plain)), 0.0, "{family}");
+        assert!(gap(&talk.logits(&lora.network(Some(3)).unwrap()), &talk.logits(&plain)) < 1e-4, "{family}");
         assert!(gap(&talk.logits(&lora.network(None).unwrap()), &base) < 1e-4, "{family}");
         // A is drawn evenly up to one by the root of the inputs.
         for (name, var) in lora.variables().iter().filter(|(name, _)| name.ends_with("lora_A.weight")) {
@@ -211,7 +211,7 @@ fn dropout_draws_by_the_step_and_not_without_one() {
     assert!(gap(&logits(Some(1)), &logits(None)) > 1e-3);
     let other = Lora::new(&folder("qwen3"), &LoraPlan::default(), 5, &Device::Cpu, DType::F32).unwrap();
     draw(&other);
-    assert_eq!(gap(&logits(None), &talk.logits(&other.network(Some(1)).unwrap())), 0.0);
+    assert!(gap(&logits(None), &talk.logits(&other.network(Some(1)).unwrap())) < 1e-4);
 }
 
 #[test]

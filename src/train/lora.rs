@@ -144,6 +144,16 @@ impl Lora {
         Ok(Self { shape, settings, seed, frozen, factors, whole, variables, device: device.clone(), dtype })
     }
 
+    fn trains_tower(&self) -> bool {
+        self.variables.iter().any(|(name, _)| name.starts_with("model.visual."))
+    }
+
+    /// A variable's value, with its gradient where a step is learnt from.
+    fn value(&self, place: usize, learns: bool) -> Tensor {
+        let var = &self.variables[place].1;
+        if learns { var.as_tensor().clone() } else { var.as_detached_tensor() }
+    }
+
     /// Values that are trained, and those of the whole network with them.
     pub fn counts(&self) -> (u64, u64) {
         let trained: usize = self.variables.iter().map(|(_, var)| var.elem_count()).sum();
@@ -173,9 +183,11 @@ impl Trainable for Lora {
 
     fn network(&self, step: Option<u64>) -> Result<Model, TrainError> {
         let mut model = Model::new(&self.shape, &At { lora: self, step }, &self.device, self.dtype)?;
-        model.set_mode(Mode::Train);
-        if !self.variables.iter().any(|(name, _)| name.starts_with("model.visual.")) {
-            model.freeze_tower();
+        if step.is_some() {
+            model.set_mode(Mode::Train);
+            if !self.trains_tower() {
+                model.freeze_tower();
+            }
         }
         Ok(model)
     }
@@ -194,7 +206,7 @@ struct At<'a> {
 impl Source for At<'_> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         match self.lora.whole.get(name) {
-            Some(place) => Ok(self.lora.variables[*place].1.as_tensor().clone()),
+            Some(place) => Ok(self.lora.value(*place, self.step.is_some())),
             None => self.lora.frozen.tensor(name, shape),
         }
     }
@@ -206,7 +218,7 @@ impl Source for At<'_> {
             let seed = stable_hash(self.lora.seed, &["dropout", name, &step.to_string()]);
             Dropout { share, seed }
         });
-        let there = |place: usize| self.lora.variables[place].1.as_tensor().clone();
+        let there = |place: usize| self.lora.value(place, self.step.is_some());
         Ok(Some(LowRank { a: there(*a), b: there(*b), scale: *scale, dropout }))
     }
 }

@@ -115,7 +115,7 @@ impl CustomOp1 for Frozen {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(gradient.matmul(&self.weight)?))
+        Ok(Some(gradient.detach().contiguous()?.matmul(&self.weight)?))
     }
 }
 
@@ -200,7 +200,7 @@ impl CustomOp3 for WithFactors {
         let (rows, inputs) = x.dims2()?;
         let mask = self.mask(rows, inputs)?;
         let tracked = x.track_op();
-        let (x, a, b) = (x.detach(), a.detach(), b.detach());
+        let (x, a, b, gradient) = (x.detach(), a.detach(), b.detach(), gradient.detach().contiguous()?);
         let seen = match &mask {
             Some(mask) => x.mul(mask)?,
             None => x,
