@@ -1,6 +1,7 @@
 //! `mekiki train`: a model from examples.
 
 mod lines;
+mod lora;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use crate::domain::stable_hash;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::processor::Processor;
 use crate::model::random::{self, Shape};
-use crate::train::{self, Boards, BoardsPlan, DensePlan, Examples, Full, Held, Photometry, Plan, Precision, Run, Trainable};
+use crate::train::{self, Boards, BoardsPlan, DensePlan, Examples, Held, LoraPlan, Photometry, Plan, Precision, Run};
 use lines::Lines;
+use lora::LoraArgs;
 
 /// Train a model on generated boards.
 ///
@@ -40,30 +42,32 @@ pub(super) struct TrainArgs {
     /// What to start from: the folder of a checkpoint.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Optimiser steps, at most.
-    #[arg(long, default_value_t = Plan::scratch().steps, value_parser = clap::value_parser!(u64).range(1..))]
-    steps: u64,
+    #[command(flatten)]
+    lora: LoraArgs,
+    /// Optimiser steps, at most; 8000, or 1000 with --lora, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
     /// Seconds after which training ends; the learning rate falls accordingly.
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     time_limit: Option<f64>,
-    /// Conversations of one optimiser step.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch: u32,
-    /// Conversations that are computed at once; all of a step's, when not given.
+    /// Conversations of one optimiser step; 256, or 16 with --lora, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: Option<u32>,
+    /// Conversations that are computed at once; all of a step's, or 4 with --lora, when not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     micro_batch: Option<u32>,
-    /// The largest learning rate.
-    #[arg(long, value_name = "RATE", default_value_t = Plan::scratch().learning_rate, value_parser = positive)]
-    lr: f64,
-    /// Steps over which the learning rate rises.
-    #[arg(long, value_name = "N", default_value_t = Plan::scratch().warm_up)]
-    warm_up: u64,
+    /// The largest learning rate; 1e-3, or 2e-4 with --lora, when not given.
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    lr: Option<f64>,
+    /// Steps over which the learning rate rises; 200, or 30 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u64>,
     /// The share of one-shot conversations.
     #[arg(long, value_name = "SHARE", default_value_t = Plan::scratch().one_shot_share, value_parser = share)]
     one_shot_share: f64,
-    /// The weight of the loss on the query's vision tokens, at the start; 0 for none.
-    #[arg(long, value_name = "WEIGHT", default_value_t = DensePlan::default().weight, value_parser = at_least_zero)]
-    dense: f64,
+    /// The weight of the loss on the query's vision tokens, at the start; 1, or 0 (none) with --lora, when not given.
+    #[arg(long, value_name = "WEIGHT", value_parser = at_least_zero)]
+    dense: Option<f64>,
     /// Decides the order of the examples and new parameters.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -88,15 +92,15 @@ pub(super) struct TrainArgs {
     /// Steps between two lines of the log.
     #[arg(long, value_name = "N", default_value_t = Plan::scratch().log_every)]
     log_every: u64,
-    /// Steps between two evaluations.
-    #[arg(long, value_name = "N", default_value_t = Plan::scratch().evaluate_every)]
-    evaluate_every: u64,
+    /// Steps between two evaluations; 500, or 100 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    evaluate_every: Option<u64>,
     /// Held-out conversations of each kind that an evaluation looks at.
     #[arg(long, value_name = "N", default_value_t = 256)]
     evaluate_on: u32,
-    /// Steps between two checkpoints.
-    #[arg(long, value_name = "N", default_value_t = Plan::scratch().checkpoint_every)]
-    checkpoint_every: u64,
+    /// Steps between two checkpoints; 1000, or 200 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<u64>,
     /// Go on from the checkpoint that an interrupted run left in the folder.
     #[arg(long)]
     resume: bool,
@@ -140,11 +144,11 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     }
     let device = here::device(args.device)?;
     let recipe = recipe(context)?;
-    let plan = plan(args, device.is_cpu());
+    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
     let (base, _temporary) = base(args)?;
     let config = Checkpoint::open(&base)?.config()?;
     let processor = Arc::new(Processor::load(&base, &config)?);
-    let trainable = Full::load(&base, &device, plan.dtype.dtype())?;
+    let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype)?;
     let boards = BoardsPlan {
         seed: args.boards,
         width: args.width,
@@ -166,7 +170,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     let mut lines = Lines::new(context.out, &log, args.resume)?;
     let run = Run {
         plan,
-        trainable: &trainable,
+        trainable: trainable.as_ref(),
         processor,
         examples,
         held: Some(held),
@@ -196,7 +200,12 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         summary.kept,
         out.display()
     ));
-    context.out.line(format_args!("next: mekiki predict --model {}", out.display()));
+    match &args.from {
+        Some(base) if args.lora.lora => {
+            context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display()));
+        }
+        _ => context.out.line(format_args!("next: mekiki predict --model {}", out.display())),
+    }
     Ok(Outcome::Done)
 }
 
@@ -208,30 +217,37 @@ fn recipe(context: &Context) -> Result<Recipe, Failure> {
     }
 }
 
-fn plan(args: &TrainArgs, on_cpu: bool) -> Plan {
+fn plan(args: &TrainArgs, on_cpu: bool, lora: Option<LoraPlan>) -> Plan {
     let dtype = match args.dtype {
         Some(DtypeName::F32) => Precision::F32,
         Some(DtypeName::Bf16) => Precision::Bf16,
         None if on_cpu => Precision::F32,
         None => Precision::Bf16,
     };
+    let usual = if lora.is_some() { Plan::lora() } else { Plan::scratch() };
+    let batch = args.batch.map_or(usual.batch, |batch| batch as usize);
+    let dense = match args.dense {
+        None => usual.dense,
+        Some(weight) => (weight > 0.0).then(|| DensePlan { weight, ..DensePlan::default() }),
+    };
     Plan {
         seed: args.seed,
-        steps: args.steps,
+        steps: args.steps.unwrap_or(usual.steps),
         time_limit: args.time_limit,
-        batch: args.batch as usize,
-        micro_batch: args.micro_batch.unwrap_or(args.batch).min(args.batch) as usize,
-        learning_rate: args.lr,
-        warm_up: args.warm_up,
+        batch,
+        micro_batch: args.micro_batch.map_or(if lora.is_some() { usual.micro_batch } else { batch }, |some| some as usize).min(batch),
+        learning_rate: args.lr.unwrap_or(usual.learning_rate),
+        warm_up: args.warm_up.unwrap_or(usual.warm_up),
         one_shot_share: args.one_shot_share,
-        dense: (args.dense > 0.0).then(|| DensePlan { weight: args.dense, ..DensePlan::default() }),
+        dense,
         augment: !args.no_augment,
         dtype,
+        lora,
         log_every: args.log_every,
-        evaluate_every: args.evaluate_every,
+        evaluate_every: args.evaluate_every.unwrap_or(usual.evaluate_every),
         evaluate_on: args.evaluate_on as usize,
-        checkpoint_every: args.checkpoint_every,
-        ..Plan::scratch()
+        checkpoint_every: args.checkpoint_every.unwrap_or(usual.checkpoint_every),
+        ..usual
     }
 }
 

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::{LoraPlan, TrainError, Trainable};
 use crate::domain::{spread, stable_hash};
 use crate::model::ModelError;
-use crate::model::adapter::{self, Adapter, AdapterConfig, peft_module};
+use crate::model::adapter::{self, Adapter, AdapterConfig, Targets, peft_module};
 use crate::model::checkpoint::{Checkpoint, Source};
 use crate::model::qwen_vl::{Config, Dropout, LowRank, Mode, Model, parameters};
 use choice::Choice;
@@ -106,6 +106,24 @@ impl Lora {
         let mut settings = adapter.config().clone();
         settings.base_model = Some(base_name(base));
         Self::assemble(&checkpoint, shape, settings, (layers, saved), seed, (device, dtype))
+    }
+
+    /// What an adapter's folder says of how it was trained, in a plan's words; its layers are told by its tensors.
+    pub fn plan_of(from: &Path) -> Result<LoraPlan, TrainError> {
+        let adapter = Adapter::load(from)?;
+        let AdapterConfig { r, alpha, use_rslora, dropout, ref target_modules, ref modules_to_save, .. } = *adapter.config();
+        Ok(LoraPlan {
+            rank: r,
+            alpha,
+            rslora: use_rslora,
+            dropout,
+            targets: match target_modules {
+                Targets::Names(names) => names.clone(),
+                Targets::Pattern(pattern) => vec![pattern.clone()],
+            },
+            vision: adapter.layers().keys().any(|module| module.starts_with("model.visual.")),
+            whole: modules_to_save.clone(),
+        })
     }
 
     fn assemble(

@@ -143,6 +143,24 @@ impl Plan {
         }
     }
 
+    /// An adapter over a checkpoint that has learnt to see.
+    pub fn lora() -> Self {
+        Self {
+            steps: 1000,
+            batch: 16,
+            micro_batch: 4,
+            learning_rate: 2e-4,
+            warm_up: 30,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            dense: None,
+            lora: Some(LoraPlan::default()),
+            evaluate_every: 100,
+            checkpoint_every: 200,
+            ..Self::scratch()
+        }
+    }
+
     /// How far a run is, 0..=1, after so many steps and seconds.
     pub fn progress(&self, steps: u64, seconds: f64) -> f64 {
         let by_steps = steps as f64 / self.steps.max(1) as f64;
