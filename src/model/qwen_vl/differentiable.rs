@@ -89,6 +89,19 @@ pub(super) fn norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32)
     }
 }
 
+/// `there` `[rows, width]` added to each of several parts of `x` `[parts · rows, width]`.
+pub(super) fn add_to_each(x: &Tensor, there: &Tensor, parts: usize) -> Result<Tensor> {
+    let shape = there.dims2()?;
+    let split = (parts, shape.0 * shape.1);
+    let value = x.detach().reshape(split)?.broadcast_add(&there.detach().reshape((1, split.1))?)?.reshape(x.shape())?;
+    let moves = there.track_op();
+    known([x, there], value, move |gradient| {
+        let ones = Tensor::ones((1, parts), gradient.dtype(), gradient.device())?;
+        let sum = if moves { Some(ones.matmul(&gradient.reshape(split)?)?.reshape(shape)?) } else { None };
+        Ok([Some(gradient.clone()), sum])
+    })
+}
+
 /// GELU by tanh.
 pub(super) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
     let input = x.detach();
@@ -239,4 +252,136 @@ pub(super) fn causal(tokens: usize, copies: usize, dtype: DType, device: &Device
     let mask = Tensor::from_iter(ahead, device)?.to_dtype(dtype)?.reshape((1, tokens * tokens))?;
     // Adding without broadcasting is several times as fast on an accelerator, and the copies serve every layer.
     if device.is_cpu() { Ok(mask) } else { mask.broadcast_as((copies, tokens * tokens))?.contiguous() }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn wave(shape: &[usize], speed: f32) -> Var {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count).map(|at| (at as f32 * speed + 0.3).sin()).collect();
+        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+    }
+
+    /// Both forms have one value, and give each variable one gradient.
+    fn alike(what: &str, variables: &[&Var], one: Tensor, other: Tensor) {
+        let apart = |one: &Tensor, other: &Tensor| -> f32 {
+            assert_eq!(one.dims(), other.dims(), "{what}");
+            let size: f32 = other.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            let apart: f32 = (one - other).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            apart / size.max(1e-3)
+        };
+        assert!(apart(&one, &other) < 1e-5, "{what}");
+        let way = wave(one.dims(), 1.7).detach();
+        let [one, other] = [one, other].map(|y| (y * &way).unwrap().sum_all().unwrap().backward().unwrap());
+        for (nth, var) in variables.iter().enumerate() {
+            let apart = apart(one.get(var).unwrap(), other.get(var).unwrap());
+            assert!(apart < 5e-5, "{what}: argument {nth} differs by {apart}");
+        }
+    }
+
+    #[test]
+    fn layers_are_as_candle_differentiates_them() {
+        let (x, weight, bias) = (wave(&[12, 10], 0.71), wave(&[6, 10], 1.3), wave(&[6], 0.9));
+        let plain = x.matmul(&weight.t().unwrap()).unwrap();
+        alike("linear", &[&x, &weight], linear(&x, &weight, None).unwrap(), plain.clone());
+        let (one, other) = (linear(&x, &weight, Some(&bias)).unwrap(), plain.broadcast_add(&bias).unwrap());
+        alike("linear with a bias", &[&x, &weight, &bias], one, other);
+        let (scale, shift) = (wave(&[10], 1.1), wave(&[10], 0.4));
+        // Small inputs, for which what is added to the variance counts.
+        for size in [1.0, 1e-3] {
+            let x = Var::from_tensor(&(x.as_tensor() * size).unwrap()).unwrap();
+            let other = ops::rms_norm_slow(&x, &scale, 1e-6).unwrap();
+            alike("RMS norm", &[&x, &scale], norm(&x, &scale, None, 1e-6).unwrap(), other);
+            let other = ops::layer_norm_slow(&x, &scale, &shift, 1e-6).unwrap();
+            alike("layer norm", &[&x, &scale, &shift], norm(&x, &scale, Some(&shift), 1e-6).unwrap(), other);
+        }
+        let (many, few) = (wave(&[12, 5], 0.6), wave(&[4, 5], 1.2));
+        let other = many.reshape((3, 4, 5)).unwrap().broadcast_add(&few).unwrap().reshape((12, 5)).unwrap();
+        alike("what is added to each", &[&many, &few], add_to_each(&many, &few, 3).unwrap(), other);
+        let heads = wave(&[2, 3, 4, 10], 0.37);
+        let other = ops::rms_norm_slow(&heads, &scale, 1e-6).unwrap();
+        alike("RMS norm of heads", &[&heads, &scale], norm(&heads, &scale, None, 1e-6).unwrap(), other);
+    }
+
+    #[test]
+    fn activations_are_as_candle_differentiates_them() {
+        let (x, up) = (wave(&[8, 9], 0.71), wave(&[8, 9], 1.3));
+        let wide = (x.as_tensor() * 3.0).unwrap();
+        alike("GELU", &[&x], gelu_tanh(&wide).unwrap(), wide.gelu().unwrap());
+        alike("gate", &[&x, &up], gated_silu(&wide, &up).unwrap(), (wide.silu().unwrap() * up.as_tensor()).unwrap());
+    }
+
+    fn turn(x: &Tensor, looks: &Looks) -> Tensor {
+        let cos = Tensor::cat(&[&looks.cos, &looks.cos], 2).unwrap().unsqueeze(1).unwrap();
+        let sin = Tensor::cat(&[&looks.sin, &looks.sin], 2).unwrap().unsqueeze(1).unwrap();
+        let half = x.dim(3).unwrap() / 2;
+        let other = Tensor::cat(&[&x.narrow(3, half, half).unwrap().neg().unwrap(), &x.narrow(3, 0, half).unwrap()], 3).unwrap();
+        (x.broadcast_mul(&cos).unwrap() + other.broadcast_mul(&sin).unwrap()).unwrap()
+    }
+
+    /// Attention step by step, keys and values repeated for the heads that share them.
+    fn plain_attention(query: &Tensor, key: &Tensor, value: &Tensor, looks: &Looks) -> Tensor {
+        let (batch, tokens, heads, width) = query.dims4().unwrap();
+        let shared = heads / key.dim(2).unwrap();
+        let swapped = |x: &Tensor| x.transpose(1, 2).unwrap().contiguous().unwrap();
+        let repeat = |x: Tensor| {
+            let (batch, kv_heads, tokens, width) = x.dims4().unwrap();
+            let x = x.unsqueeze(2).unwrap().broadcast_as((batch, kv_heads, shared, tokens, width)).unwrap();
+            x.contiguous().unwrap().reshape((batch, heads, tokens, width)).unwrap()
+        };
+        let (query, key) = (turn(&swapped(query), looks), repeat(turn(&swapped(key), looks)));
+        let scores = (query.matmul(&key.t().unwrap()).unwrap() / (width as f64).sqrt()).unwrap();
+        let scores = match &looks.mask {
+            Some(mask) => scores.broadcast_add(&mask.reshape((1, 1, tokens, tokens)).unwrap()).unwrap(),
+            None => scores,
+        };
+        let seen = ops::softmax(&scores, 3).unwrap().matmul(&repeat(swapped(value))).unwrap();
+        swapped(&seen).reshape((batch, tokens, heads * width)).unwrap()
+    }
+
+    #[test]
+    fn attention_is_as_candle_differentiates_it() {
+        let (batch, tokens, width) = (2, 5, 8);
+        let angles = wave(&[batch, tokens, width / 2], 0.8).detach();
+        let mut looks = Looks { cos: angles.cos().unwrap(), sin: angles.sin().unwrap(), mask: None };
+        let (query, key, value) =
+            (wave(&[batch, tokens, 4, width], 0.71), wave(&[batch, tokens, 2, width], 1.3), wave(&[batch, tokens, 2, width], 0.9));
+        for masked in [false, true] {
+            looks.mask = masked.then(|| causal(tokens, 1, DType::F32, &Device::Cpu).unwrap());
+            let one = attend(&query, &key, &value, &looks).unwrap();
+            alike("attention", &[&query, &key, &value], one, plain_attention(&query, &key, &value, &looks));
+        }
+        let (heads, joined) = (3, wave(&[batch * tokens, 3 * 3 * width], 0.57));
+        looks.mask = None;
+        let part = |nth| {
+            let all = joined.reshape((batch, tokens, 3, heads, width)).unwrap();
+            all.narrow(2, nth, 1).unwrap().squeeze(2).unwrap().contiguous().unwrap()
+        };
+        let other = plain_attention(&part(0), &part(1), &part(2), &looks).reshape((batch * tokens, heads * width)).unwrap();
+        alike("joined attention", &[&joined], attend_joined(&joined, batch, heads, &looks).unwrap(), other);
+    }
+
+    #[test]
+    fn cross_entropy_is_as_candle_differentiates_it() {
+        let logits = wave(&[4, 6], 0.9);
+        let classes = Tensor::new(&[1_u32, 5, 0, 3], &Device::Cpu).unwrap();
+        let weights = Tensor::new(&[0.5_f32, 0.25, 0.05, 0.2], &Device::Cpu).unwrap();
+        let all = ops::log_softmax(logits.as_tensor(), 1).unwrap();
+        let there = all.gather(&classes.reshape((4, 1)).unwrap(), 1).unwrap().reshape(4).unwrap();
+        let other = (there * &weights).unwrap().sum_all().unwrap().neg().unwrap();
+        alike("cross-entropy", &[&logits], cross_entropy(&logits, &classes, &weights).unwrap(), other);
+    }
+
+    #[test]
+    fn what_is_frozen_gets_no_gradient() {
+        let (x, weight) = (wave(&[3, 4], 0.7), wave(&[2, 4], 0.9));
+        let sum = |y: Tensor| y.sum_all().unwrap().backward().unwrap();
+        let gradients = sum(linear(&x.detach(), &weight, None).unwrap());
+        assert!(gradients.get(&weight).is_some() && gradients.get(&x).is_none());
+        assert!(!linear(&x.detach(), &weight.detach(), None).unwrap().track_op());
+    }
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::differentiable::{Looks, attend_joined};
+use super::differentiable::{Looks, add_to_each, attend_joined};
 use super::layout::Layout;
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
+use super::whole::look_up;
 use super::{Activation, Tower, VisionConfig};
 use crate::model::ModelError;
 use crate::model::processor::{Grid, PixelPatches};
@@ -228,7 +229,7 @@ impl Vision {
 
     /// All layers, of embedded patches.
     fn compute(&self, x: &Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
-        let mut x = each(groups, x, |part, group| self.place(part, group))?;
+        let mut x = each(groups, x, |part, group| self.place(part, group, mode))?;
         let angles = groups.iter().map(|group| group.layout.angles(x.dtype())).collect::<Result<Vec<_>, ModelError>>()?;
         let mut levels = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
@@ -242,12 +243,19 @@ impl Vision {
     }
 
     /// Puts patches in the order in which the layers want them, and adds what says where they are.
-    fn place(&self, x: &Tensor, group: &Group) -> Result<Tensor, ModelError> {
+    fn place(&self, x: &Tensor, group: &Group, mode: Mode) -> Result<Tensor, ModelError> {
         let x = group.layout.arrange(x, group.images)?;
         let (Some(table), Some(learned)) = (&self.positions, &group.layout.learned) else { return Ok(x) };
         let (patches, width) = (group.layout.patches, self.config.hidden);
-        let corners = table.index_select(&learned.index, 0)?.to_dtype(DType::F32)?.broadcast_mul(&learned.weights)?;
+        let corners = match mode {
+            Mode::Infer => table.index_select(&learned.index, 0)?,
+            Mode::Train => look_up(table, &learned.rows)?,
+        };
+        let corners = corners.to_dtype(DType::F32)?.broadcast_mul(&learned.weights)?;
         let there = corners.reshape((patches, 4, width))?.sum(1)?.to_dtype(x.dtype())?;
+        if mode == Mode::Train {
+            return Ok(add_to_each(&x, &there, group.images)?);
+        }
         Ok(x.reshape((group.images, patches, width))?.broadcast_add(&there)?.reshape((group.images * patches, width))?)
     }
 

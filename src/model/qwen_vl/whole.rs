@@ -358,3 +358,105 @@ impl Model {
         pick(hidden, places)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Var;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::qwen_vl::{Mode, Segment, parameters};
+
+    const IMAGE: u32 = 40;
+
+    fn config() -> Config {
+        let text = json!({
+            "model_type": "qwen3_vl", "tie_word_embeddings": true, "image_token_id": IMAGE,
+            "text_config": {
+                "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+                "num_key_value_heads": 2, "head_dim": 8,
+                "rope_parameters": { "rope_theta": 10000.0, "mrope_section": [2, 1, 1], "mrope_interleaved": true },
+            },
+            "vision_config": {
+                "depth": 3, "hidden_size": 16, "intermediate_size": 20, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2,
+                "out_hidden_size": 16, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1],
+            },
+        });
+        Config::parse(&text.to_string(), Path::new("config.json")).unwrap()
+    }
+
+    fn variables(config: &Config) -> HashMap<String, Var> {
+        let drawn = |(nth, (name, shape)): (usize, (String, Vec<usize>))| {
+            let values = (0..shape.iter().product::<usize>()).map(|at| ((at * 7 + nth * 13) as f32 * 0.61).sin() * 0.4);
+            let tensor = Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap();
+            (name, Var::from_tensor(&tensor).unwrap())
+        };
+        parameters(config).unwrap().into_iter().enumerate().map(drawn).collect()
+    }
+
+    fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 9 + seed * 31) as u8, (y * 17 + seed) as u8, (x * y + 3 * seed) as u8]))
+    }
+
+    /// Text with runs of placeholders, one for each image.
+    fn ids(before: &[u32], tokens: &[usize], after: &[u32]) -> Vec<u32> {
+        let shown = tokens.iter().flat_map(|count| std::iter::repeat_n(IMAGE, *count).chain([7]));
+        before.iter().copied().chain(shown).chain(after.iter().copied()).collect()
+    }
+
+    #[test]
+    fn a_batch_is_read_as_its_conversations_are_one_by_one() {
+        let config = config();
+        let variables = variables(&config);
+        let folder = tempfile::tempdir().unwrap();
+        let settings = json!({ "patch_size": 4, "image_mean": [0.5, 0.4, 0.6], "image_std": [0.5, 0.6, 0.4],
+            "size": { "shortest_edge": 64, "longest_edge": 4096 } });
+        std::fs::write(folder.path().join("preprocessor_config.json"), settings.to_string()).unwrap();
+        let processor = ImageProcessor::load(folder.path(), &config).unwrap();
+        // Two sizes; the first image is shown three times.
+        let images = [picture(24, 16, 1), picture(24, 16, 2), picture(16, 16, 3)];
+        let rows = [
+            WholeRow { ids: ids(&[1, 2, 3], &[6, 6], &[4, 5, 6, 8]), images: vec![0, 1] },
+            WholeRow { ids: ids(&[9], &[4, 6], &[4, 3, 8, 9, 10, 11]), images: vec![2, 0] },
+            WholeRow { ids: ids(&[3, 1], &[6], &[2]), images: vec![0] },
+        ];
+        let tensors: HashMap<String, Tensor> = variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let mut model = Model::new(&config, &tensors, &Device::Cpu, DType::F32).unwrap();
+        model.set_mode(Mode::Train);
+        let pictures = Pictures::new(&processor, &images.each_ref()).unwrap();
+        let whole = Whole::new(&config, &rows, pictures.grids().to_vec(), 8).unwrap();
+        let hidden = model.read(&whole, &model.features(&pictures).unwrap()).unwrap();
+        let places: Vec<u32> =
+            rows.iter().enumerate().flat_map(|(nth, row)| (0..row.ids.len()).map(move |at| (nth * 24 + at) as u32)).collect();
+        assert_eq!((whole.tokens(), hidden.dims2().unwrap()), (24, (72, 16)));
+        let together = model.pick(&hidden, &places).unwrap();
+        let apart: Vec<Tensor> = rows
+            .iter()
+            .map(|row| {
+                let patches: Vec<_> = row.images.iter().map(|nth| processor.patches_of_rgb(&images[*nth]).unwrap()).collect();
+                let segment = Segment { ids: row.ids.clone(), images: model.embed_images(&patches).unwrap() };
+                model.forward_whole(&[segment]).unwrap().squeeze(0).unwrap()
+            })
+            .collect();
+        let apart = Tensor::cat(&apart, 0).unwrap();
+        let difference =
+            |one: &Tensor, other: &Tensor| -> f32 { (one - other).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap() };
+        assert!(difference(&together, &apart) < 2e-5, "{}", difference(&together, &apart));
+        let way: Vec<f32> = (0..together.elem_count()).map(|at| (at as f32 * 0.43).sin()).collect();
+        let way = Tensor::from_vec(way, together.dims(), &Device::Cpu).unwrap();
+        let [together, apart] = [together, apart].map(|y| (y * &way).unwrap().sum_all().unwrap().backward().unwrap());
+        for (name, var) in &variables {
+            let (one, other) = (together.get(var).unwrap(), apart.get(var).unwrap());
+            let size: f32 = other.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            let apart = difference(one, other) / size.max(1e-3);
+            assert!(apart < 2e-4, "{name}: {apart}");
+        }
+        // Looking without learning comes to the same.
+        model.set_mode(Mode::Infer);
+        let looked = model.read(&whole, &model.features(&pictures).unwrap()).unwrap();
+        let picked = |hidden: &Tensor| model.pick(&hidden.detach(), &places).unwrap();
+        assert!(difference(&picked(&looked), &picked(&hidden)) < 2e-5);
+    }
+}
