@@ -20,6 +20,7 @@ mod rule;
 mod sample;
 mod schema;
 mod split;
+mod symmetry;
 mod text;
 mod value;
 
@@ -39,5 +40,6 @@ pub use rule::{Condition, Rule};
 pub use sample::{ImageRef, Sample, SampleOrigin};
 pub use schema::{ProblemPlace, Schema, SchemaProblem};
 pub use split::{Split, SplitPlan};
+pub use symmetry::{Symmetries, Symmetry};
 pub use text::printable;
 pub use value::{Value, ValueError};

@@ -18,7 +18,7 @@ pub use adjust::{Adjust, flatten};
 pub use cache::ByteCache;
 pub use crop::{Frame, View, Zoom, resample};
 pub use difference::{difference, shift, shown_difference};
-pub use file::{ImageError, Limits, Picture, decode, decode_bytes, dimensions, dimensions_of_bytes, hash_bytes, hash_file, locate};
+pub use file::{ImageError, Limits, Picture, decode, decode_bytes, dimensions, dimensions_of_bytes, hash_bytes, hash_file, locate, read};
 pub use overlay::{GridOverlay, Overlay, draw_overlays};
 pub use portable::{Portable, encode_png, portable};
 pub use thumbnail::ThumbnailCache;
