@@ -20,7 +20,7 @@ mod trainable;
 pub use augment::Photometry;
 pub use error::TrainError;
 pub use example::{Example, Examples, Region, Shown};
-pub use examples::{Boards, BoardsPlan, Classes, ExamplesError};
+pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Classes, ExamplesError, Locate, Mixed};
 pub use lora::Lora;
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};
 pub use run::{EvaluationReport, Event, Held, Run, StepReport, Summary, train};

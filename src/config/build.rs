@@ -10,8 +10,8 @@ use super::raw::{RawCondition, RawField, RawKind, RawOneShot, RawPlanWord, RawPo
 use super::{ImportSettings, Project, TrainSettings};
 use crate::conversation::{AnswerTemplate, InstructionText, Instructions, Pool, PoolImage, Purpose, Recipe, SamplingPlan};
 use crate::domain::{
-    Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan, Symmetries, Value,
-    ValueError,
+    Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan,
+    Symmetries, Value, ValueError,
 };
 
 /// Line, key and message of a problem.

@@ -18,7 +18,7 @@ pub enum Symmetries {
 
 /// One of the eight symmetries of the square. The picture is first mirrored at its main diagonal, then left to right,
 /// then top to bottom, as far as asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Symmetry {
     /// Rows become columns.
     pub transposed: bool,
@@ -54,7 +54,10 @@ impl Symmetry {
         }
         let Address { row, column } = address;
         let (row, column) = if self.transposed { (column, row) } else { (row, column) };
-        Some(Address { row: if self.flipped { rows - 1 - row } else { row }, column: if self.mirrored { columns - 1 - column } else { column } })
+        Some(Address {
+            row: if self.flipped { rows - 1 - row } else { row },
+            column: if self.mirrored { columns - 1 - column } else { column },
+        })
     }
 
     /// Where a box comes to lie.
@@ -106,7 +109,15 @@ mod tests {
                 let moved = symmetry.cell(&grid, address).unwrap();
                 assert_eq!(grid.cell_at(f64::from(mx), f64::from(my)), moved, "{symmetry:?} {address:?}");
                 seen.push(moved);
-                let area = BoundingBox::from_pixels(f64::from(x) * 999.0 - 20.0, f64::from(y) * 999.0 - 9.0, f64::from(x) * 999.0 + 20.0, f64::from(y) * 999.0 + 9.0, 999, 999).unwrap();
+                let area = BoundingBox::from_pixels(
+                    f64::from(x) * 999.0 - 20.0,
+                    f64::from(y) * 999.0 - 9.0,
+                    f64::from(x) * 999.0 + 20.0,
+                    f64::from(y) * 999.0 + 9.0,
+                    999,
+                    999,
+                )
+                .unwrap();
                 let (cx, cy) = symmetry.bounding_box(area).centre();
                 assert!((cx - f64::from(mx)).abs() < 0.003 && (cy - f64::from(my)).abs() < 0.003, "{symmetry:?}");
             }

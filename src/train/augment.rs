@@ -3,5 +3,5 @@
 mod geometry;
 mod photometry;
 
-pub(super) use geometry::shifted;
+pub(super) use geometry::{shifted, turned};
 pub use photometry::Photometry;
