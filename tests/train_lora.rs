@@ -228,7 +228,8 @@ fn what_is_saved_is_what_was_trained() {
         lora.save(saved.path()).unwrap();
         let trained = talk.logits(&lora.network(None).unwrap());
         let (checkpoint, adapter) = (Checkpoint::open(&dir).unwrap(), Adapter::load(saved.path()).unwrap());
-        let merged = Model::new(&checkpoint.config().unwrap(), &Merged { base: &checkpoint, adapter: &adapter }, &Device::Cpu, DType::F32).unwrap();
+        let merged =
+            Model::new(&checkpoint.config().unwrap(), &Merged { base: &checkpoint, adapter: &adapter }, &Device::Cpu, DType::F32).unwrap();
         adapter.finish().unwrap();
         let largest = number(&trained.abs().unwrap().max_all().unwrap());
         let apart = gap(&talk.logits(&merged), &trained);

@@ -43,8 +43,9 @@ fn examples(count: u64) -> Arc<dyn Examples> {
 fn base() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = examples(32);
-    let texts: Vec<String> =
-        (0..32).flat_map(|nth| source.example(nth).unwrap().conversation.turns.iter().map(|turn| turn.text()).collect::<Vec<_>>()).collect();
+    let texts: Vec<String> = (0..32)
+        .flat_map(|nth| source.example(nth).unwrap().conversation.turns.iter().map(|turn| turn.text()).collect::<Vec<_>>())
+        .collect();
     random::write(folder.path(), &Shape::Tiny, 1, &texts, &|_, _| {}).unwrap();
     folder
 }
@@ -138,7 +139,8 @@ fn a_resumed_run_is_the_same_run() {
     both.extend(more);
     assert_eq!(losses(&both), losses(&events));
     assert_eq!(values(&second), values(&one));
-    let evaluations = |events: &[Event]| -> Vec<Event> { events.iter().filter(|event| matches!(event, Event::Evaluation(_))).cloned().collect() };
+    let evaluations =
+        |events: &[Event]| -> Vec<Event> { events.iter().filter(|event| matches!(event, Event::Evaluation(_))).cloned().collect() };
     assert_eq!(evaluations(&both), evaluations(&events));
     // Another network's checkpoint is refused.
     let (_, _) = halves.train(&halves.load(), &plan(), 8, false, Some(1)).unwrap();

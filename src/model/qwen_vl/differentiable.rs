@@ -25,6 +25,24 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// `row` `[width]` at each of so many rows, for an operation with as large a tensor. candle's kernels for operands of other
+/// strides take ten times as long as those for plain ones; a product with ones lays the row out faster than both.
+fn across(row: &Tensor, rows: usize) -> Result<Tensor> {
+    let width = row.elem_count();
+    if row.device().is_cpu() {
+        return row.reshape((1, width))?.broadcast_as((rows, width));
+    }
+    Tensor::ones((rows, 1), row.dtype(), row.device())?.matmul(&row.reshape((1, width))?)
+}
+
+/// `column` `[rows, 1]` at each of so many columns, likewise.
+fn along(column: &Tensor, width: usize) -> Result<Tensor> {
+    if column.device().is_cpu() {
+        return column.broadcast_as((column.dim(0)?, width));
+    }
+    column.matmul(&Tensor::ones((1, width), column.dtype(), column.device())?)
+}
+
 /// `x · weightᵀ + bias` of `[rows, inputs]`. A frozen weight costs no gradient.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (input, factor) = (x.detach(), weight.detach());
@@ -35,7 +53,8 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     };
     let Some(bias) = bias else { return known([x, weight], value, both) };
     let shifts = bias.track_op();
-    known([x, weight, bias], value.broadcast_add(&bias.detach())?, move |gradient| {
+    let value = (&value + across(&bias.detach(), value.dim(0)?)?)?;
+    known([x, weight, bias], value, move |gradient| {
         let [x, weight] = both(gradient)?;
         Ok([x, weight, if shifts { Some(sum_rows(gradient)?) } else { None }])
     })
@@ -68,14 +87,14 @@ pub(super) fn norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32)
         let inverse = (variance + f64::from(eps))?.sqrt()?.recip()?.to_dtype(x.dtype())?;
         let product = (&gradient * &normed)?;
         // Means over a row of what is multiplied by the weight, at each place of the row.
-        let spread = (factor.reshape((width, 1))?.broadcast_as((width, width))?.contiguous()? / width as f64)?;
-        let along = (product.matmul(&spread)? * &normed)?;
-        let mut change = (gradient.broadcast_mul(&factor)? - along)?;
+        let spread = (along(&factor.reshape((width, 1))?, width)?.contiguous()? / width as f64)?;
+        let common = (product.matmul(&spread)? * &normed)?;
+        let mut change = ((&gradient * across(&factor, rows)?)? - common)?;
         if centred {
             change = (change - gradient.matmul(&spread)?)?;
         }
         Ok([
-            Some(change.broadcast_mul(&inverse)?.reshape(shape)?),
+            Some((change * along(&inverse, width)?)?.reshape(shape)?),
             if moves { Some(sum_rows(&product)?) } else { None },
             if centred && moves { Some(sum_rows(&gradient)?) } else { None },
         ])
@@ -93,7 +112,7 @@ pub(super) fn norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32)
 pub(super) fn add_to_each(x: &Tensor, there: &Tensor, parts: usize) -> Result<Tensor> {
     let shape = there.dims2()?;
     let split = (parts, shape.0 * shape.1);
-    let value = x.detach().reshape(split)?.broadcast_add(&there.detach().reshape((1, split.1))?)?.reshape(x.shape())?;
+    let value = (x.detach().reshape(split)? + across(&there.detach().flatten_all()?, parts)?)?.reshape(x.shape())?;
     let moves = there.track_op();
     known([x, there], value, move |gradient| {
         let ones = Tensor::ones((1, parts), gradient.dtype(), gradient.device())?;
@@ -167,7 +186,8 @@ impl Seen {
         // Query heads that share a key head are further tokens of it.
         let mut scores = query.reshape((batch, kv_heads, shared * tokens, width))?.matmul(&key.t()?)?;
         if let Some(mask) = &looks.mask {
-            scores = scores.reshape((batch * heads, tokens * tokens))?.broadcast_add(mask)?;
+            let plain = (batch * heads, tokens * tokens);
+            scores = (scores.reshape(plain)? + mask.broadcast_as(plain)?)?;
             scores = scores.reshape((batch, kv_heads, shared * tokens, tokens))?;
         }
         let shares = ops::softmax_last_dim(&scores)?;
@@ -251,7 +271,7 @@ pub(super) fn causal(tokens: usize, copies: usize, dtype: DType, device: &Device
     let ahead = (0..tokens).flat_map(|row| (0..tokens).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 }));
     let mask = Tensor::from_iter(ahead, device)?.to_dtype(dtype)?.reshape((1, tokens * tokens))?;
     // Adding without broadcasting is several times as fast on an accelerator, and the copies serve every layer.
-    if device.is_cpu() { Ok(mask) } else { mask.broadcast_as((copies, tokens * tokens))?.contiguous() }
+    if device.is_cpu() { Ok(mask) } else { across(&mask, copies) }
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ pub(super) struct Spread {
     add: Tensor,
     /// Groups of images with equally many tokens.
     groups: Vec<SpreadGroup>,
-    /// `[places, 1]`: 0 where features stand, 1 elsewhere.
+    /// Per place, the row of `[0; gradient]` that the text's gradient is: none where features stand.
     keep: Tensor,
 }
 
@@ -177,13 +177,13 @@ impl Spread {
         let places = whole.rows * whole.tokens;
         let mut take: Vec<u32> = (0..places as u32).collect();
         let mut add = vec![0_u32; places];
-        let mut keep = vec![1.0_f32; places];
+        let mut keep: Vec<u32> = (1..=places as u32).collect();
         for (image, start) in &whole.uses {
             let rows = features.places[*image].clone();
             for (at, row) in (*start..).zip(rows) {
                 take[at] = (places + row) as u32;
                 add[at] = row as u32 + 1;
-                keep[at] = 0.0;
+                keep[at] = 0;
             }
         }
         // Images in the order of their rows, cut where the number of tokens changes.
@@ -206,12 +206,7 @@ impl Spread {
                 members: Tensor::from_vec(members, (run.len(), uses.len()), device)?.to_dtype(dtype)?,
             });
         }
-        Ok(Self {
-            take: Tensor::new(take, device)?,
-            add: Tensor::new(add, device)?,
-            groups,
-            keep: Tensor::from_vec(keep, (places, 1), device)?.to_dtype(dtype)?,
-        })
+        Ok(Self { take: Tensor::new(take, device)?, add: Tensor::new(add, device)?, groups, keep: Tensor::new(keep, device)? })
     }
 
     /// `x` with features in the places of images.
@@ -219,21 +214,25 @@ impl Spread {
         let value = Tensor::cat(&[x.detach(), features.detach()], 0)?.index_select(&self.take, 0)?;
         let (keep, groups, text, images) = (self.keep.clone(), self.groups.clone(), x.track_op(), features.track_op());
         Ok(known([x, features], value, move |gradient| {
-            let kept = if text { Some(gradient.broadcast_mul(&keep)?) } else { None };
+            let kept = if text { Some(with_nothing(gradient)?.index_select(&keep, 0)?) } else { None };
             Ok([kept, if images { Some(gathered(&groups, gradient)?) } else { None }])
         })?)
     }
 
     /// `x` with features added in the places of images.
     pub(super) fn add(&self, x: &Tensor, features: &Tensor) -> Result<Tensor, ModelError> {
-        let nothing = Tensor::zeros((1, features.dim(1)?), features.dtype(), features.device())?;
-        let added = Tensor::cat(&[nothing, features.detach()], 0)?.index_select(&self.add, 0)?;
+        let added = with_nothing(&features.detach())?.index_select(&self.add, 0)?;
         let value = (x.detach() + added)?;
         let (groups, images) = (self.groups.clone(), features.track_op());
         Ok(known([x, features], value, move |gradient| {
             Ok([Some(gradient.clone()), if images { Some(gathered(&groups, gradient)?) } else { None }])
         })?)
     }
+}
+
+/// A row of zeros before the others.
+fn with_nothing(x: &Tensor) -> candle_core::Result<Tensor> {
+    Tensor::cat(&[&Tensor::zeros((1, x.dim(1)?), x.dtype(), x.device())?, x], 0)
 }
 
 /// The features' gradients: those of all places at which they stand, summed.
@@ -254,17 +253,14 @@ fn gathered(groups: &[SpreadGroup], gradient: &Tensor) -> candle_core::Result<Te
 /// Rows of `x`, of which none is taken twice. The gradient goes back by the same way, without the sums of
 /// [`Tensor::index_select`], whose kernel adds one row after the other.
 pub(super) fn pick(x: &Tensor, rows: &[u32]) -> Result<Tensor, ModelError> {
-    let (count, width) = x.dims2()?;
+    let (count, _) = x.dims2()?;
     let value = x.detach().index_select(&Tensor::new(rows, x.device())?, 0)?;
     let mut back = vec![0_u32; count];
     for (nth, row) in rows.iter().enumerate() {
         back[*row as usize] = nth as u32 + 1;
     }
     let back = Tensor::new(back, x.device())?;
-    Ok(known([x], value, move |gradient| {
-        let nothing = Tensor::zeros((1, width), gradient.dtype(), gradient.device())?;
-        Ok([Some(Tensor::cat(&[&nothing, gradient], 0)?.index_select(&back, 0)?)])
-    })?)
+    Ok(known([x], value, move |gradient| Ok([Some(with_nothing(gradient)?.index_select(&back, 0)?)]))?)
 }
 
 /// Rows of an embedding table. Its gradient is a product with a table of which token stands where, over those tokens only
@@ -292,8 +288,7 @@ pub(super) fn look_up(table: &Tensor, ids: &[u32]) -> Result<Tensor, ModelError>
         let each = Tensor::arange(0, distinct, gradient.device())?.reshape((distinct as usize, 1))?;
         let one_hot = which.broadcast_eq(&each)?.to_dtype(gradient.dtype())?;
         let sums = one_hot.matmul(gradient)?;
-        let nothing = Tensor::zeros((1, gradient.dim(1)?), gradient.dtype(), gradient.device())?;
-        Ok([Some(Tensor::cat(&[nothing, sums], 0)?.index_select(&nth, 0)?)])
+        Ok([Some(with_nothing(&sums)?.index_select(&nth, 0)?)])
     })?)
 }
 
