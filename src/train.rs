@@ -5,6 +5,7 @@
 
 mod augment;
 mod batch;
+mod device;
 mod error;
 mod example;
 mod examples;

@@ -14,7 +14,7 @@ use super::loss::{Head, Loss, Score, loss, score};
 use super::optimiser::AdamW;
 use super::saved::{self, State, Vectors};
 use super::stream::{Position, Source, Stream};
-use super::{Plan, TrainError, Trainable, error};
+use super::{Plan, TrainError, Trainable, device, error};
 use crate::domain::Kind;
 use crate::model::processor::Processor;
 
@@ -174,6 +174,7 @@ impl<'a> Session<'a> {
     fn new(run: &'a Run<'a>, report: &mut dyn FnMut(&Event)) -> Result<Self, TrainError> {
         let model = run.trainable.network(None)?;
         let (config, device) = (model.config().clone(), model.device().clone());
+        device::keep_memory(&device)?;
         let classes = run.examples.classes().len();
         let head = match run.plan.dense {
             Some(_) if classes > 0 => Some(Head::new(config.text.hidden, classes, &device)?),
