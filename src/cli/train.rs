@@ -2,6 +2,7 @@
 
 mod lines;
 mod lora;
+mod source;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,34 +15,37 @@ use super::context::{Context, absolute};
 use super::output::{Failure, Outcome};
 use super::predict::DeviceName;
 use super::predict::here;
-use crate::config::{self, FILE_NAME, Language, Template};
-use crate::conversation::Recipe;
-use crate::domain::stable_hash;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::processor::Processor;
 use crate::model::random::{self, Shape};
-use crate::train::{self, Boards, BoardsPlan, DensePlan, Examples, Held, LoraPlan, Photometry, Plan, Precision, Run};
+use crate::train::{self, DensePlan, LoraPlan, Plan, Precision, Run};
 use lines::Lines;
 use lora::LoraArgs;
+use source::Source;
 
-/// Train a model on generated boards.
+/// Train a model on a project's approved samples, or on generated boards.
 ///
-/// Ends with a checkpoint's folder that predict loads and transformers too. A run that is interrupted keeps a checkpoint in
-/// that folder, from which --resume goes on.
+/// Ends with a checkpoint's folder that predict loads and transformers too (with --lora: an adapter's, for peft). A run that
+/// is interrupted keeps a checkpoint in that folder, from which --resume goes on.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
-    /// The folder of the trained model: new, or empty, or that of the run that is resumed.
-    #[arg(short, long, value_name = "DIR")]
+    /// The folder of the trained model: new, or empty, or that of the run that is resumed. In a project, a plain name is a
+    /// folder below its models.
+    #[arg(short, long, value_name = "NAME|DIR")]
     out: PathBuf,
-    /// Learn from generated pin boards; the seed decides which.
+    /// Learn from generated pin boards instead of approved samples; the seed decides which.
     #[arg(long, value_name = "SEED")]
-    boards: u64,
-    /// What to start from: a new checkpoint of this shape (tiny, small, 2b, … or a config.json).
-    #[arg(long, value_name = "SHAPE", default_value = "small", conflicts_with = "from")]
-    shape: String,
-    /// What to start from: the folder of a checkpoint.
-    #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
+    boards: Option<u64>,
+    /// With --boards: learn from approved samples too, which make up this share of the examples.
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "boards")]
+    approved_share: Option<f64>,
+    /// What to start from: a new checkpoint of this shape (tiny, small, 2b, … or a config.json). Small with --boards, when
+    /// nothing is given.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "from")]
+    shape: Option<String>,
+    /// What to start from: a model of the project, or the folder of a checkpoint. The project's model, when nothing is given.
+    #[arg(long, visible_alias = "model", value_name = "NAME|DIR")]
+    from: Option<String>,
     #[command(flatten)]
     lora: LoraArgs,
     /// Optimiser steps, at most; 8000, or 1000 with --lora, when not given.
@@ -134,7 +138,14 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
-    let out = absolute(&args.out);
+    let out = out(context, &args.out)?;
+    let device = here::device(args.device)?;
+    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
+    let Source { examples, held, warnings } = source::source(context, args)?;
+    let (base, _temporary) = base(context, args)?;
+    let config = Checkpoint::open(&base)?.config()?;
+    let processor = Arc::new(Processor::load(&base, &config)?);
+    let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype)?;
     if args.resume {
         if !out.is_dir() {
             return Err(Failure::new(format_args!("--resume: {} is no folder of an interrupted run", out.display())));
@@ -142,24 +153,9 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     } else {
         super::init::make_empty(&out)?;
     }
-    let device = here::device(args.device)?;
-    let recipe = recipe(context)?;
-    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
-    let (base, _temporary) = base(args)?;
-    let config = Checkpoint::open(&base)?.config()?;
-    let processor = Arc::new(Processor::load(&base, &config)?);
-    let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype)?;
-    let boards = BoardsPlan {
-        seed: args.boards,
-        width: args.width,
-        one_shot: args.one_shot_share as f32,
-        kept: args.keep as usize,
-        photometry: if args.no_augment { Photometry::NONE } else { Photometry::LIGHT },
-        ..BoardsPlan::default()
-    };
-    let apart = BoardsPlan { seed: stable_hash(args.boards, &["held out"]), kept: 0, photometry: Photometry::NONE, ..boards.clone() };
-    let examples: Arc<dyn Examples> = Arc::new(Boards::new(boards, recipe.clone())?);
-    let held = Held { examples: Arc::new(Boards::new(apart, recipe)?), count: 4 * u64::from(args.evaluate_on) };
+    for warning in &warnings {
+        context.out.line(format_args!("warning: {warning}"));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // The second one ends the program at once.
@@ -173,7 +169,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         trainable: trainable.as_ref(),
         processor,
         examples,
-        held: Some(held),
+        held,
         folder: &out,
         resume: args.resume,
         threads: usize::from(args.threads),
@@ -186,7 +182,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     }
     context.out.object(&json!({
         "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,
-        "kept": summary.kept, "best": summary.best,
+        "kept": summary.kept, "best": summary.best, "warnings": warnings,
     }))?;
     if !summary.finished {
         context.out.line(format_args!("stopped after {} steps; go on with --resume and the same options", summary.steps));
@@ -200,21 +196,20 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         summary.kept,
         out.display()
     ));
-    match &args.from {
-        Some(base) if args.lora.lora => {
-            context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display()));
-        }
-        _ => context.out.line(format_args!("next: mekiki predict --model {}", out.display())),
+    match args.lora.lora {
+        true => context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display())),
+        false => context.out.line(format_args!("next: mekiki predict --model {}", out.display())),
     }
     Ok(Outcome::Done)
 }
 
-/// What a model is asked: the project's words, or those of the template for boards.
-fn recipe(context: &Context) -> Result<Recipe, Failure> {
-    match context.project_there()? {
-        Some(project) => Ok(project.recipe),
-        None => Ok(config::parse(&Template::Pins.text("boards", Language::En), FILE_NAME.as_ref(), Path::new("."))?.recipe),
-    }
+/// The folder that is written: in a project, a plain name stands for one below its models.
+fn out(context: &Context, named: &Path) -> Result<PathBuf, Failure> {
+    let plain = named.components().count() == 1 && named.file_name().is_some_and(|name| name == named.as_os_str());
+    Ok(match context.project_there()? {
+        Some(project) if plain => project.dir.join(here::MODELS).join(named),
+        _ => absolute(named),
+    })
 }
 
 fn plan(args: &TrainArgs, on_cpu: bool, lora: Option<LoraPlan>) -> Plan {
@@ -252,14 +247,25 @@ fn plan(args: &TrainArgs, on_cpu: bool, lora: Option<LoraPlan>) -> Plan {
 }
 
 /// The folder of the checkpoint that is trained; a new one lies in a temporary folder that goes with the second value.
-fn base(args: &TrainArgs) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
-    if let Some(from) = &args.from {
-        return Ok((absolute(from), None));
+fn base(context: &Context, args: &TrainArgs) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    let shape = match (&args.shape, &args.from, args.boards) {
+        (Some(shape), ..) => shape.as_str(),
+        (None, None, Some(_)) if !args.lora.lora => "small",
+        (None, from, _) => {
+            return Ok(match (context.project_there()?, from) {
+                (Some(project), from) => (here::model(&project, from.as_deref())?.1, None),
+                (None, Some(from)) => (absolute(Path::new(from)), None),
+                (None, None) => return Err(Failure::usage("name what is adapted with --from")),
+            });
+        }
+    };
+    if args.lora.lora {
+        return Err(Failure::usage("--lora adapts a trained checkpoint; name one with --from instead of --shape"));
     }
-    let shape = match Shape::parse(&args.shape) {
+    let shape = match Shape::parse(shape) {
         Shape::File(path) if !path.is_file() => {
             let expected = "expected tiny, small, 2b, 4b, 8b or the path of a config.json";
-            return Err(Failure::usage(format_args!("--shape: {expected}, got {}", args.shape)));
+            return Err(Failure::usage(format_args!("--shape: {expected}, got {shape}")));
         }
         shape => shape,
     };

@@ -13,8 +13,8 @@ use crate::train::{Full, Lora, LoraPlan, Precision, Trainable};
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "LoRA")]
 pub(super) struct LoraArgs {
-    /// Train an adapter (LoRA) over the checkpoint that --from names, instead of all its weights.
-    #[arg(long, requires = "from")]
+    /// Train an adapter (LoRA) over the checkpoint that --from names, or over the project's model, instead of all weights.
+    #[arg(long)]
     pub(super) lora: bool,
     /// The rank of the adapter's factors; 16, when not given.
     #[arg(long, value_name = "N", requires = "lora", value_parser = clap::value_parser!(u32).range(1..=4096))]
