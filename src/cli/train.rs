@@ -3,6 +3,7 @@
 mod lines;
 mod lora;
 mod source;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,6 +109,9 @@ pub(super) struct TrainArgs {
     /// Go on from the checkpoint that an interrupted run left in the folder.
     #[arg(long)]
     resume: bool,
+    /// Print lines instead of drawing curves on a terminal.
+    #[arg(long)]
+    plain: bool,
     /// Write the log (a JSON object a line) to this file; train.jsonl in the model's folder, when not given.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -163,7 +167,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         signal_hook::flag::register(signal, stop.clone())?;
     }
     let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
-    let mut lines = Lines::new(context.out, &log, args.resume)?;
+    let mut lines = Lines::new(context.out, &log, args.resume, args.plain)?;
     let run = Run {
         plan,
         trainable: trainable.as_ref(),

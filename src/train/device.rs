@@ -32,3 +32,20 @@ pub(super) fn keep_memory(device: &Device) -> Result<(), TrainError> {
 pub(super) fn keep_memory(_device: &Device) -> Result<(), TrainError> {
     Ok(())
 }
+
+/// Bytes of the device's memory that are taken, by this program and others.
+#[cfg(feature = "cuda")]
+pub(super) fn memory(device: &Device) -> Option<u64> {
+    use candle_core::cuda_backend::cudarc::driver::result;
+
+    let Device::Cuda(device) = device else { return None };
+    device.cuda_stream().context().bind_to_thread().ok()?;
+    let (free, total) = result::mem_get_info().ok()?;
+    Some((total - free) as u64)
+}
+
+/// Other devices do not tell.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn memory(_device: &Device) -> Option<u64> {
+    None
+}

@@ -98,6 +98,8 @@ pub struct StepReport {
     pub samples_per_second: f64,
     /// Seconds since the run began, those before a resumption counted.
     pub seconds: f64,
+    /// Bytes of the device's memory that are taken; `None` where the device does not tell.
+    pub memory: Option<u64>,
 }
 
 /// What an evaluation found: answers that are right at every token, each token said after the right ones before it.
@@ -430,6 +432,7 @@ impl<'a> Session<'a> {
             gradient: number(&gathered.gradient)?,
             samples_per_second: gathered.samples as f64 / elapsed.max(1e-9),
             seconds: self.seconds(),
+            memory: device::memory(&self.device),
         })
     }
 
