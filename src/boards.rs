@@ -37,6 +37,8 @@ pub use grid::{COLUMNS, ROWS, pin_centre};
 pub use spec::{BoardMix, BoardSpec, BoardType};
 pub use star::star;
 
+pub(crate) use dice::Dice;
+
 use canvas::{Canvas, Extent};
 use defects::Flaw;
 use scene::Scene;

@@ -26,6 +26,7 @@ mod review;
 mod scripts;
 mod show;
 mod stats;
+mod train;
 mod undo;
 
 use std::path::PathBuf;
@@ -86,6 +87,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Compare two models, adapters, instructions, exemplars or kinds on the same samples.
     Compare(compare::CompareArgs),
+    /// Train a model on approved samples, or on generated boards.
+    Train(train::TrainArgs),
     /// Make models to try.
     Model(model::ModelArgs),
     /// Write the training set from approved samples.
@@ -145,6 +148,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Predict(args) => predict::run(context, args),
         Command::Eval(args) => eval::run(context, args),
         Command::Compare(args) => compare::run(context, args),
+        Command::Train(args) => train::run(context, args),
         Command::Model(args) => model::run(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),

@@ -13,11 +13,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 pub use edit::{add_pool_images, remove_pool_image};
 pub use template::{Language, Template};
 
 use crate::conversation::{Recipe, SamplingPlan};
-use crate::domain::{Label, Schema, SplitPlan, printable};
+use crate::domain::{Label, Schema, SplitPlan, Symmetries, printable};
 
 /// The project file's name.
 pub const FILE_NAME: &str = "mekiki.toml";
@@ -45,6 +47,8 @@ pub struct Project {
     /// Where the four corner cells of the grid lie on an image (top left, top right, bottom right, bottom left; the
     /// cells' centres, as shares of width and height), by image type. `exemplar make` draws its star by them.
     pub corners: BTreeMap<String, [[f64; 2]; 4]>,
+    /// What training may do to pictures.
+    pub train: TrainSettings,
 }
 
 impl Project {
@@ -66,6 +70,26 @@ pub struct ImportSettings {
     pub columns: BTreeMap<String, String>,
     /// Values of fields of which sources say nothing.
     pub defaults: Label,
+}
+
+/// What training may do to a project's pictures without making their labels untrue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrainSettings {
+    /// Which mirrored and turned pictures are shown.
+    pub symmetries: Symmetries,
+    /// Whether the light of pictures is varied.
+    pub light: Light,
+}
+
+/// Whether the pictures' light, focus and noise are varied while training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Light {
+    /// As between photographs.
+    #[default]
+    Varied,
+    /// They are shown as they are: drawings, masks, pictures of two colours.
+    Fixed,
 }
 
 /// Why a project cannot be used.

@@ -3,8 +3,26 @@
 //! Contract: imports what `model` may, and `model`, `eval` and `boards`. It trains on approved samples and on generated
 //! ones, whose truth is known, and on nothing else.
 
+mod augment;
+mod batch;
+mod device;
 mod error;
 mod example;
+mod examples;
+mod lora;
+mod loss;
+mod optimiser;
+mod plan;
+mod run;
+mod saved;
+mod stream;
+mod trainable;
 
+pub use augment::Photometry;
 pub use error::TrainError;
 pub use example::{Example, Examples, Region, Shown};
+pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Classes, ExamplesError, Locate, Mixed};
+pub use lora::Lora;
+pub use plan::{DensePlan, LoraPlan, Plan, Precision};
+pub use run::{EvaluationReport, Event, Held, Run, StepReport, Summary, train};
+pub use trainable::{Full, Trainable};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::{Failure, Output};
 use super::plan;
-use crate::config::{self, Project};
+use crate::config::{self, ConfigError, Project};
 use crate::domain::ReviewerName;
 use crate::store::{Store, StoreError, Who};
 
@@ -25,6 +25,14 @@ impl Context {
     /// The project that `-C` names, or that of the current folder.
     pub(super) fn project(&self) -> Result<Project, Failure> {
         Ok(config::load(&self.dir)?)
+    }
+
+    /// The project, where there is one.
+    pub(super) fn project_there(&self) -> Result<Option<Project>, Failure> {
+        match config::load(&self.dir) {
+            Err(ConfigError::NoProject(_)) => Ok(None),
+            loaded => Ok(Some(loaded?)),
+        }
     }
 
     /// The project and its store, which is made where a project file has none yet.

@@ -71,7 +71,7 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<Outcome, Failur
 }
 
 /// What the tokenizer learns from: the instructions and answers of all project templates, in both languages.
-fn texts() -> Result<Vec<String>, Failure> {
+pub(super) fn texts() -> Result<Vec<String>, Failure> {
     let mut texts = Vec::new();
     for template in [Template::Pins, Template::Pcb, Template::Blank] {
         for language in [Language::En, Language::Ja] {

@@ -1,7 +1,7 @@
 //! `mekiki predict`: a model's predictions, made here or elsewhere.
 
 mod from;
-mod here;
+pub(super) mod here;
 
 use std::path::PathBuf;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::place::{Places, Step, Step::Index, Step::Key, line_at};
 use super::raw::{RawCondition, RawField, RawKind, RawOneShot, RawPlanWord, RawPoolImage, RawProject, RawRule, RawScalar};
-use super::{ImportSettings, Project};
+use super::{ImportSettings, Project, TrainSettings};
 use crate::conversation::{AnswerTemplate, InstructionText, Instructions, Pool, PoolImage, Purpose, Recipe, SamplingPlan};
 use crate::domain::{
-    Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan, Value,
-    ValueError,
+    Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan,
+    Symmetries, Value, ValueError,
 };
 
 /// Line, key and message of a problem.
@@ -75,6 +75,7 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
             problems.say(&[Key("corners"), Key(image_type)], "shares of width and height from 0 to 1", "others");
         }
     }
+    let train = train(&raw, &schema, problems);
     let recipe = Recipe {
         schema,
         answer: answer?,
@@ -93,7 +94,20 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
         import: ImportSettings { columns: raw.import.columns, defaults },
         model: raw.model.name,
         corners: raw.corners,
+        train,
     })
+}
+
+fn train(raw: &RawProject, schema: &Schema, problems: &mut Problems) -> TrainSettings {
+    let uneven = schema.fields().iter().find(|field| match &field.kind {
+        FieldKind::Address { grid, .. } => grid.rows.len() != grid.columns.len(),
+        _ => false,
+    });
+    if let Some(field) = uneven.filter(|_| raw.train.symmetries == Symmetries::Square) {
+        let got = format!("\"square\" with the grid of {}", field.id);
+        problems.say(&[Key("train"), Key("symmetries")], "addresses with as many rows as columns, or \"none\"", got);
+    }
+    TrainSettings { symmetries: raw.train.symmetries, light: raw.train.light }
 }
 
 fn schema(raw: &RawProject, problems: &mut Problems) -> Option<Schema> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::Split;
+use super::Light;
+use crate::domain::{Split, Symmetries};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +28,8 @@ pub(super) struct RawProject {
     pub(super) model: RawModel,
     #[serde(default)]
     pub(super) corners: BTreeMap<String, [[f64; 2]; 4]>,
+    #[serde(default)]
+    pub(super) train: RawTrain,
 }
 
 #[derive(Deserialize)]
@@ -247,4 +250,13 @@ pub(super) struct RawImport {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
     pub(super) name: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTrain {
+    #[serde(default)]
+    pub(super) symmetries: Symmetries,
+    #[serde(default)]
+    pub(super) light: Light,
 }

@@ -24,6 +24,17 @@ pub fn stable_hash(seed: u64, parts: &[&str]) -> u64 {
     hash ^ (hash >> 33)
 }
 
+/// Numbers spread evenly over 0..1, the same for the same seed (SplitMix64). Not for secrets.
+pub fn spread(seed: u64) -> impl Iterator<Item = f64> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    })
+}
+
 /// The BLAKE3 hash of a file's bytes, written as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -13,7 +13,7 @@ use super::staging::Staging;
 use super::{ExportError, Refusal, Request};
 use crate::conversation::{ComposeError, Conversation, ImageRole, PoolImage, Recipe, SamplingPlan};
 use crate::domain::{ApprovedSample, ContentHash, ImageRef, RelativePath, Sample, Split, SplitPlan};
-use crate::imaging::{Limits, decode_bytes, difference, encode_png, hash_bytes};
+use crate::imaging::{Limits, decode_bytes, encode_png, hash_bytes, shown_difference};
 
 /// Words in a text that readers of a training set take for an image or for the end of a turn.
 const MARKERS: [&str; 5] = ["<image>", "<video>", "<audio>", "<|im_start|>", "<|im_end|>"];
@@ -279,7 +279,7 @@ impl OwnImages<'_> {
         };
         let query = decode(&self.query()?.0)?;
         let reference = if sample.reference.is_some() { decode(&self.reference()?.0)? } else { decode(self.pooled(reference)?)? };
-        let bytes = encode_png(&difference(&query, &reference, 1.0).into()).map_err(|error| refused(sample, error.to_string()))?;
+        let bytes = encode_png(&shown_difference(&query, &reference).into()).map_err(|error| refused(sample, error.to_string()))?;
         let (hash, name) = (hash_bytes(&bytes), format!("images/{:06}_1.png", sample.ordinal));
         let loaded =
             Loaded { hash, source_hash: hash, bytes: Arc::new(bytes), extension: "png", file: None, path: PathBuf::new(), recoded: None };

@@ -38,6 +38,11 @@ pub fn difference(query: &Picture, reference: &Picture, amplify: f32) -> RgbImag
     })
 }
 
+/// The difference that a model is shown as a third image: as it is, so that training, prediction and export agree.
+pub fn shown_difference(query: &Picture, reference: &Picture) -> RgbImage {
+    difference(query, reference, 1.0)
+}
+
 /// By how many pixels (right, down) the reference must be moved to lie on the query; both have one size.
 pub fn shift(query: &RgbImage, reference: &RgbImage) -> (f32, f32) {
     let (width, height) = query.dimensions();

@@ -65,6 +65,22 @@ pub fn locate(folder: &Path, path: &RelativePath) -> Result<PathBuf, ImageError>
     if real.starts_with(&root) { Ok(real) } else { Err(ImageError::Outside { path: joined, folder: folder.to_owned() }) }
 }
 
+/// The largest image file that is read, in bytes.
+const LARGEST_FILE: u64 = 1 << 30;
+
+/// An image file's bytes; fails when they are more than 1 GiB.
+pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    let io = |source| ImageError::Io { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(io)?.len();
+    if length > LARGEST_FILE {
+        return Err(io(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("expected at most {LARGEST_FILE} bytes, got {length}"),
+        )));
+    }
+    std::fs::read(path).map_err(io)
+}
+
 /// The BLAKE3 hash of a file's bytes.
 pub fn hash_file(path: &Path) -> Result<ContentHash, ImageError> {
     let io = |source| ImageError::Io { path: path.to_owned(), source };

@@ -11,6 +11,7 @@
 mod config;
 mod merge;
 mod names;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,6 +24,7 @@ use candle_core::{DType, Device, Tensor};
 pub use config::{AdapterConfig, Targets};
 pub use merge::LowRank;
 pub use names::peft_module;
+pub use source::Merged;
 
 /// The settings' file name.
 const CONFIG: &str = "adapter_config.json";

@@ -3,11 +3,15 @@
 mod cache;
 mod config;
 mod cpu;
+mod differentiable;
+mod frozen;
+mod gradient;
 mod layout;
 mod ops;
 mod positions;
 mod text;
 mod vision;
+mod whole;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -17,9 +21,12 @@ use candle_core::{DType, Device, Tensor};
 
 pub use cache::Cache;
 pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
+pub use differentiable::cross_entropy;
+pub use frozen::Dropout;
 pub use ops::{LowRank, Mode};
 pub use positions::{Positions, positions};
 pub use vision::ImageEmbedding;
+pub use whole::{Features, Pictures, Whole, WholeRow};
 
 use super::ModelError;
 use super::checkpoint::{Checkpoint, Source};
@@ -55,6 +62,7 @@ pub struct Model {
     device: Device,
     dtype: DType,
     mode: Mode,
+    tower_mode: Mode,
 }
 
 impl Model {
@@ -75,12 +83,19 @@ impl Model {
             device: device.clone(),
             dtype,
             mode: Mode::Infer,
+            tower_mode: Mode::Infer,
         })
     }
 
     /// Chooses between the fused operations and the ones that can be differentiated.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+        self.tower_mode = mode;
+    }
+
+    /// Leaves the vision tower at the fused operations: where none of its parameters is trained, nothing passes it back.
+    pub fn freeze_tower(&mut self) {
+        self.tower_mode = Mode::Infer;
     }
 
     /// The network's shape.
@@ -100,7 +115,7 @@ impl Model {
 
     /// What the vision tower makes of images; images of one size are computed together.
     pub fn embed_images(&self, images: &[PixelPatches]) -> Result<Vec<ImageEmbedding>, ModelError> {
-        self.vision.forward(images, self.dtype, &self.device, self.mode)
+        self.vision.forward(images, self.dtype, &self.device, self.tower_mode)
     }
 
     /// Room for `rows` conversations of at most `capacity` tokens each.

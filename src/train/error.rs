@@ -1,8 +1,12 @@
 //! What can go wrong.
 
+use std::path::PathBuf;
+
+use super::ExamplesError;
 use crate::conversation::ComposeError;
 use crate::imaging::ImageError;
 use crate::model::ModelError;
+use crate::model::adapter::AdapterError;
 
 /// Why nothing can be trained, or no further.
 #[derive(Debug, thiserror::Error)]
@@ -10,12 +14,61 @@ pub enum TrainError {
     /// The checkpoint or a computation.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An adapter to go on from, or to be written.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// Factors that cannot be laid beside a checkpoint's weights.
+    #[error("LoRA: {0}")]
+    Lora(String),
     /// No conversation can be made of a sample.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// What is to be learnt from.
+    #[error(transparent)]
+    Examples(#[from] ExamplesError),
     /// An image cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The loss is no number any more.
+    #[error("the loss is no number after step {step}; lower the learning rate (--lr) or compute in f32 (--dtype f32). {kept}")]
+    Diverged {
+        /// The step after which it was noticed.
+        step: u64,
+        /// What can be gone on from.
+        kept: String,
+    },
+    /// The device's memory does not suffice, whatever was tried.
+    #[error(
+        "{device} has no memory left for {micro_batch} conversations at once; train with a smaller --micro-batch, smaller images or a lower --lora rank"
+    )]
+    OutOfMemory {
+        /// The device.
+        device: &'static str,
+        /// Conversations that were computed at once.
+        micro_batch: usize,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("{path}: {reason}")]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// Something that should not happen.
+    #[error("training broke off: {0}")]
+    Broken(String),
+}
+
+impl TrainError {
+    /// Whether less work at once may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Model(error) if error.is_out_of_memory())
+    }
+}
+
+pub(super) fn broken(reason: &str) -> TrainError {
+    TrainError::Broken(reason.to_owned())
 }
 
 impl From<candle_core::Error> for TrainError {

@@ -7,6 +7,7 @@ use image::RgbImage;
 use super::TrainError;
 use crate::conversation::Conversation;
 use crate::domain::ContentHash;
+use crate::imaging::{self, Picture};
 
 /// A decoded picture.
 #[derive(Debug, Clone)]
@@ -15,6 +16,22 @@ pub struct Shown {
     pub hash: ContentHash,
     /// sRGB, 8 bits per channel.
     pub image: RgbImage,
+}
+
+impl Shown {
+    /// A picture, known by its size and pixels.
+    pub(super) fn new(image: RgbImage) -> Arc<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&image.width().to_le_bytes());
+        hasher.update(image.as_raw());
+        Arc::new(Self { hash: ContentHash::from_bytes(*hasher.finalize().as_bytes()), image })
+    }
+
+    /// The computed difference of query and reference.
+    pub(super) fn difference(query: &Self, reference: &Self) -> Arc<Self> {
+        let picture = |shown: &Self| Picture::ImageRgb8(shown.image.clone());
+        Self::new(imaging::shown_difference(&picture(query), &picture(reference)))
+    }
 }
 
 /// Something at a known place of the query image.

@@ -60,7 +60,7 @@ impl Adapted<'_> {
         let wave = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin() * 0.3).collect::<Vec<f32>>();
         let a = Tensor::from_vec(wave(3 * columns), (3, columns), &Device::Cpu).unwrap();
         let b = Tensor::from_vec(wave(rows * 3), (rows, 3), &Device::Cpu).unwrap();
-        Some(LowRank { a, b, scale: 0.5 })
+        Some(LowRank { a, b, scale: 0.5, dropout: None })
     }
 }
 
@@ -68,7 +68,7 @@ impl Source for Adapted<'_> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let weight = self.base.tensor(name, shape)?;
         match Self::factors(name).filter(|_| self.merged) {
-            Some(LowRank { a, b, scale }) => Ok((weight + (b.matmul(&a)? * scale)?)?),
+            Some(LowRank { a, b, scale, .. }) => Ok((weight + (b.matmul(&a)? * scale)?)?),
             None => Ok(weight),
         }
     }

@@ -19,7 +19,7 @@ use crate::model::predictor::{Item, PredictError, Predictor, Settings};
 use crate::store::{PredictedFields, Store, StoreError};
 
 /// The folder of a project's models.
-const MODELS: &str = "models";
+pub(in crate::cli) const MODELS: &str = "models";
 /// The most failed samples that are listed.
 const MOST_LISTED: usize = 20;
 
@@ -236,11 +236,11 @@ fn checkpoint(project: &Project, name: &str, typed: bool) -> Result<(String, Pat
     }
 }
 
-fn folder_name(dir: &Path) -> String {
+pub(in crate::cli) fn folder_name(dir: &Path) -> String {
     dir.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
+pub(in crate::cli) fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
     let failed = |error: candle_core::Error| Failure::new(format_args!("--device: {error}; --device cpu works everywhere"));
     match named {
         Some(DeviceName::Cuda) => Device::new_cuda(0).map_err(failed),

@@ -13,9 +13,6 @@ use crate::imaging::{self, ImageError, Limits, Picture};
 use crate::model::processor::{Grid, PixelPatches};
 use crate::model::qwen_vl::ImageEmbedding;
 
-/// The largest image file that is read, in bytes.
-const LARGEST_FILE: u64 = 1 << 30;
-
 /// A conversation and its images, ready for the tower.
 #[derive(Debug)]
 pub struct Prepared {
@@ -79,16 +76,16 @@ impl Predictor {
         let limits = Limits::default();
         match origin {
             Origin::File(path) => {
-                let bytes = read(path)?;
+                let bytes = imaging::read(path)?;
                 self.make(imaging::hash_bytes(&bytes), path, || imaging::decode_bytes(&bytes, path, limits))
             }
             Origin::Difference(query, reference) => {
-                let (first, second) = (read(query)?, read(reference)?);
+                let (first, second) = (imaging::read(query)?, imaging::read(reference)?);
                 let both = [imaging::hash_bytes(&first).to_string(), imaging::hash_bytes(&second).to_string()].join(" difference ");
                 self.make(imaging::hash_bytes(both.as_bytes()), query, || {
                     let (query, reference) =
                         (imaging::decode_bytes(&first, query, limits)?, imaging::decode_bytes(&second, reference, limits)?);
-                    Ok(Picture::ImageRgb8(imaging::difference(&query, &reference, 1.0)))
+                    Ok(Picture::ImageRgb8(imaging::shown_difference(&query, &reference)))
                 })
             }
         }
@@ -104,18 +101,6 @@ impl Predictor {
         };
         Ok(Image { hash, seen })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let io = |source| ImageError::Io { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(io)?.len();
-    if length > LARGEST_FILE {
-        return Err(io(std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            format!("expected at most {LARGEST_FILE} bytes, got {length}"),
-        )));
-    }
-    std::fs::read(path).map_err(io)
 }
 
 fn origins(item: &Item) -> Vec<Origin> {

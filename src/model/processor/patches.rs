@@ -156,6 +156,18 @@ impl ImageProcessor {
         grid.patches() / (self.merge * self.merge)
     }
 
+    /// What a byte of each channel is multiplied with, and what is added then.
+    pub fn normalisation(&self) -> ([f32; 3], [f32; 3]) {
+        let scale = std::array::from_fn(|channel| (self.table[channel][255] - self.table[channel][0]) / 255.0);
+        (scale, std::array::from_fn(|channel| self.table[channel][0]))
+    }
+
+    /// The picture in the size to which it is brought.
+    pub fn resized(&self, image: &RgbImage) -> Result<RgbImage, ModelError> {
+        let (width, height) = self.size(image.width(), image.height())?;
+        Ok(resize_bicubic(image, width, height))
+    }
+
     /// The patches of a decoded picture; what is not RGB becomes RGB, transparency is dropped.
     pub fn patches(&self, picture: &Picture) -> Result<PixelPatches, ModelError> {
         match picture {

@@ -24,6 +24,8 @@ pub(super) struct Windows {
 pub(super) struct Learned {
     /// `[patches · 4]`
     pub(super) index: Tensor,
+    /// The same beside the device.
+    pub(super) rows: Vec<u32>,
     /// `[patches · 4, 1]`, f32
     pub(super) weights: Tensor,
 }
@@ -166,7 +168,7 @@ fn learned(side: usize, grid: Grid, places: &[(usize, usize)], device: &Device) 
         }
     }
     let count = index.len();
-    Ok(Learned { index: Tensor::new(index, device)?, weights: Tensor::from_vec(weights, (count, 1), device)? })
+    Ok(Learned { index: Tensor::new(index.as_slice(), device)?, rows: index, weights: Tensor::from_vec(weights, (count, 1), device)? })
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Activation as Nonlinear, Module as _, ops, rotary_emb};
 
-use super::{Activation, cpu};
+use super::frozen::{Dropout, Frozen};
+use super::{Activation, cpu, differentiable};
 use crate::model::ModelError;
 use crate::model::checkpoint::Source;
 
@@ -28,6 +29,8 @@ pub struct LowRank {
     pub b: Tensor,
     /// The factor in front.
     pub scale: f64,
+    /// What of the inputs the factors do not see while training.
+    pub dropout: Option<Dropout>,
 }
 
 /// A place in a source of parameters.
@@ -59,7 +62,7 @@ impl<'a> Parts<'a> {
         let here = self.at(name);
         let moved = |factor: &Tensor| factor.to_dtype(self.dtype)?.to_device(self.device);
         let low_rank = match self.source.low_rank(&format!("{}weight", here.prefix))? {
-            Some(LowRank { a, b, scale }) => Some(LowRank { a: moved(&a)?, b: moved(&b)?, scale }),
+            Some(LowRank { a, b, scale, dropout }) => Some(LowRank { a: moved(&a)?, b: moved(&b)?, scale, dropout }),
             None => None,
         };
         Ok(Linear {
@@ -99,6 +102,14 @@ impl Linear {
 
     /// The same with an activation of the outputs.
     pub(super) fn forward_then(&self, x: &Tensor, activation: Option<Activation>, mode: Mode) -> Result<Tensor, ModelError> {
+        if let Some(frozen) = self.frozen(x, mode) {
+            // The bias is a part of the frozen layer's one operation.
+            let y = frozen.forward(x, self.low_rank.as_ref())?;
+            return if let Some(activation) = activation { activation.apply(&y, mode) } else { Ok(y) };
+        }
+        if mode == Mode::Train {
+            return self.forward_differentiable(x, activation);
+        }
         let y = self.product(x)?;
         if on_cpu(&y, mode) {
             match (&self.bias, activation) {
@@ -113,7 +124,19 @@ impl Linear {
             None => y,
         };
         match activation {
-            Some(activation) => activation.apply(&y),
+            Some(activation) => activation.apply(&y, mode),
+            None => Ok(y),
+        }
+    }
+
+    fn forward_differentiable(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor, ModelError> {
+        let mut y = differentiable::linear(x, &self.weight, self.bias.as_ref())?;
+        if let Some(LowRank { a, b, scale, .. }) = &self.low_rank {
+            let inner = (differentiable::linear(x, a, None)? * *scale)?;
+            y = (y + differentiable::linear(&inner, b, None)?)?;
+        }
+        match activation {
+            Some(activation) => activation.apply(&y, Mode::Train),
             None => Ok(y),
         }
     }
@@ -123,13 +146,21 @@ impl Linear {
         let exact = |tensor: &Tensor| tensor.to_dtype(DType::F32);
         let x = exact(x)?;
         let y = x.matmul(&exact(&self.weight.index_select(outputs, 0)?)?.t()?)?;
-        let Some(LowRank { a, b, scale }) = &self.low_rank else { return Ok(y) };
+        let Some(LowRank { a, b, scale, .. }) = &self.low_rank else { return Ok(y) };
         Ok((y + (x.matmul(&exact(a)?.t()?)? * *scale)?.matmul(&exact(&b.index_select(outputs, 0)?)?.t()?)?)?)
+    }
+
+    /// The layer as one operation, where something is trained through it, but its weight is not.
+    fn frozen(&self, x: &Tensor, mode: Mode) -> Option<Frozen> {
+        let tracked = |tensor: &Tensor| tensor.track_op();
+        let through = tracked(x) || self.low_rank.as_ref().is_some_and(|factors| tracked(&factors.a) || tracked(&factors.b));
+        let whole = tracked(&self.weight) || self.bias.as_ref().is_some_and(tracked);
+        (mode == Mode::Train && through && !whole).then(|| Frozen { weight: self.weight.clone(), bias: self.bias.clone() })
     }
 
     fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let mut y = x.matmul(&self.weight.t()?)?;
-        if let Some(LowRank { a, b, scale }) = &self.low_rank {
+        if let Some(LowRank { a, b, scale, .. }) = &self.low_rank {
             y = (y + (x.matmul(&a.t()?)? * *scale)?.matmul(&b.t()?)?)?;
         }
         Ok(y)
@@ -152,6 +183,9 @@ pub(super) fn add(x: &Tensor, change: Tensor, mode: Mode) -> Result<Tensor, Mode
 
 /// `activation(gate(x)) · up(x)`
 pub(super) fn gated(gate: &Linear, up: &Linear, activation: Activation, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    if (mode, activation) == (Mode::Train, Activation::Silu) {
+        return Ok(differentiable::gated_silu(&gate.forward(x, mode)?, &up.forward(x, mode)?)?);
+    }
     let (gate, up) = (gate.forward_then(x, Some(activation), mode)?, up.forward(x, mode)?);
     if on_cpu(&gate, mode) {
         cpu::multiply(&gate, &up)?;
@@ -173,16 +207,16 @@ impl Norm {
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         Ok(match (&self.bias, mode) {
             (None, Mode::Infer) => ops::rms_norm(x, &self.weight, self.eps)?,
-            (None, Mode::Train) => ops::rms_norm_slow(x, &self.weight, self.eps)?,
+            (bias, Mode::Train) => differentiable::norm(x, &self.weight, bias.as_ref(), self.eps)?,
             (Some(bias), Mode::Infer) => ops::layer_norm(x, &self.weight, bias, self.eps)?,
-            (Some(bias), Mode::Train) => ops::layer_norm_slow(x, &self.weight, bias, self.eps)?,
         })
     }
 }
 
 impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor, ModelError> {
+    fn apply(self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         Ok(match self {
+            Self::GeluTanh if mode == Mode::Train => differentiable::gelu_tanh(x)?,
             Self::Silu => x.silu()?,
             Self::QuickGelu => (x * ops::sigmoid(&(x * 1.702)?)?)?,
             Self::GeluTanh => Nonlinear::GeluPytorchTanh.forward(x)?,

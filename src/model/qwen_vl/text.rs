@@ -3,8 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::cache::Cache;
+use super::differentiable::{self, Looks, causal};
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
 use super::positions::{Positions, TextAngles, grids, positions};
+use super::whole::{Features, Spread, Whole, look_up};
 use super::{Activation, Config, Run, Segment, TextConfig};
 use crate::model::ModelError;
 
@@ -45,7 +47,24 @@ struct Pass<'a> {
     /// `[1 or rows, 1, tokens, keys]`
     mask: Option<Tensor>,
     cache: Option<&'a Cache>,
+    /// The same for attention that can be differentiated.
+    looks: Option<Looks>,
     mode: Mode,
+}
+
+impl Pass<'_> {
+    /// A pass over whole conversations.
+    fn whole(config: &TextConfig, rows: usize, tokens: usize, (cos, sin): (Tensor, Tensor), mode: Mode) -> Result<Self, ModelError> {
+        let (device, dtype) = (cos.device().clone(), cos.dtype());
+        let (mask, looks) = match mode {
+            Mode::Infer => (Some(causal(tokens, 1, dtype, &device)?.reshape((1, 1, tokens, tokens))?), None),
+            Mode::Train => {
+                let mask = causal(tokens, rows * config.heads, dtype, &device)?;
+                (None, Some(Looks { cos: cos.clone(), sin: sin.clone(), mask: Some(mask) }))
+            }
+        };
+        Ok(Self { rows, tokens, cos, sin, mask, cache: None, looks, mode })
+    }
 }
 
 impl Text {
@@ -96,12 +115,17 @@ impl Text {
         };
         let mut x = self.embed(segments, tokens)?;
         let (cos, sin) = self.turn(&placed, tokens, x.device(), x.dtype())?;
-        let mask = match (runs, cache.as_deref()) {
-            (Some(runs), Some(cache)) => Some(mask_of_runs(cache, runs, tokens, x.device(), x.dtype())?),
-            (_, cache) => mask(cache, segments, tokens, x.device(), x.dtype())?,
-        };
         let deep = deepstack(segments, tokens, self.image_token, &x)?;
-        let pass = Pass { rows, tokens, cos, sin, mask, cache: cache.as_deref(), mode };
+        let pass = match cache.as_deref() {
+            None => Pass::whole(&self.config, rows, tokens, (cos, sin), mode)?,
+            Some(cache) => {
+                let mask = match runs {
+                    Some(runs) => Some(mask_of_runs(cache, runs, tokens, x.device(), x.dtype())?),
+                    None => mask(cache, segments, tokens, x.device(), x.dtype())?,
+                };
+                Pass { rows, tokens, cos, sin, mask, cache: Some(cache), looks: None, mode }
+            }
+        };
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&self.config, index, &x, &pass)?;
             if let Some(features) = deep.get(index) {
@@ -112,6 +136,25 @@ impl Text {
             cache.note(&placed, tokens);
         }
         Ok(self.norm.forward(&x, mode)?.reshape((rows, tokens, self.config.hidden))?)
+    }
+
+    /// Hidden states `[rows · tokens, hidden]` of whole conversations.
+    pub(super) fn read(&self, whole: &Whole, features: &Features, spread: &Spread, mode: Mode) -> Result<Tensor, ModelError> {
+        let mut x = spread.place(&look_up(&self.embedding, &whole.ids)?, &features.main)?;
+        let (device, half) = (x.device(), self.config.head_dim / 2);
+        let index = Tensor::new(whole.angles.as_slice(), device)?;
+        let turn = |table: &[f32]| -> Result<Tensor, ModelError> {
+            let table = Tensor::from_slice(table, (table.len() / half, half), device)?.to_dtype(x.dtype())?;
+            Ok(table.index_select(&index, 0)?.reshape((whole.rows(), whole.tokens(), half))?)
+        };
+        let pass = Pass::whole(&self.config, whole.rows(), whole.tokens(), (turn(&whole.cos)?, turn(&whole.sin)?), mode)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&self.config, index, &x, &pass)?;
+            if let Some(level) = features.deepstack.get(index) {
+                x = spread.add(&x, level)?;
+            }
+        }
+        self.norm.forward(&x, mode)
     }
 
     pub(super) fn logits(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
@@ -212,14 +255,19 @@ impl Layer {
             query = query_norm.forward(&query, pass.mode)?;
             key = key_norm.forward(&key, pass.mode)?;
         }
-        let query = rope(&query.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
-        let key = rope(&key.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
-        let value = heads(&self.value, config.kv_heads)?.transpose(1, 2)?.contiguous()?;
-        let (key, value) = match pass.cache {
-            Some(cache) => cache.append(index, &key, &value)?,
-            None => (key, value),
+        let value = heads(&self.value, config.kv_heads)?;
+        let seen = if let Some(looks) = &pass.looks {
+            differentiable::attend(&query, &key, &value, looks)?
+        } else {
+            let query = rope(&query.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
+            let key = rope(&key.transpose(1, 2)?, &pass.cos, &pass.sin, pass.mode)?;
+            let value = value.transpose(1, 2)?.contiguous()?;
+            let (key, value) = match pass.cache {
+                Some(cache) => cache.append(index, &key, &value)?,
+                None => (key, value),
+            };
+            attend(&query, &key, &value, pass.mask.as_ref(), pass.mode)?
         };
-        let seen = attend(&query, &key, &value, pass.mask.as_ref(), pass.mode)?;
         let seen = seen.reshape((pass.rows * pass.tokens, config.heads * config.head_dim))?;
         let x = add(x, self.output.forward(&seen, pass.mode)?, pass.mode)?;
         let normed = self.mlp_norm.forward(&x, pass.mode)?;
@@ -262,20 +310,17 @@ fn deepstack(segments: &[Segment], tokens: usize, image_token: u32, x: &Tensor) 
 
 /// What is added to the scores: minus infinity where a token must not look. `[1 or rows, 1, tokens, keys]`, none where every
 /// token may look at everything.
-fn mask(cache: Option<&Cache>, segments: &[Segment], tokens: usize, device: &Device, dtype: DType) -> Result<Option<Tensor>, ModelError> {
-    let past = cache.map_or(0, Cache::len);
+fn mask(cache: &Cache, segments: &[Segment], tokens: usize, device: &Device, dtype: DType) -> Result<Option<Tensor>, ModelError> {
+    let past = cache.len();
     // Padding behind a row's last token is seen by padding only; padding in the cache must be hidden.
-    let holes = cache.is_some_and(|cache| (0..segments.len()).any(|row| cache.filled(row).contains(&false)));
+    let holes = (0..segments.len()).any(|row| cache.filled(row).contains(&false));
     if tokens == 1 && !holes {
         return Ok(None);
     }
     let rows = if holes { segments.len() } else { 1 };
     let mut values = Vec::with_capacity(rows * tokens * (past + tokens));
     for row in 0..rows {
-        let seen: Vec<f32> = match cache {
-            Some(cache) => cache.filled(row).iter().map(|filled| if *filled { 0.0 } else { f32::NEG_INFINITY }).collect(),
-            None => Vec::new(),
-        };
+        let seen: Vec<f32> = cache.filled(row).iter().map(|filled| if *filled { 0.0 } else { f32::NEG_INFINITY }).collect();
         for token in 0..tokens {
             values.extend_from_slice(&seen);
             values.resize(values.len() + token + 1, 0.0);

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
+use super::differentiable::{Looks, add_to_each, attend_joined};
 use super::layout::Layout;
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
+use super::whole::look_up;
 use super::{Activation, Tower, VisionConfig};
 use crate::model::ModelError;
 use crate::model::processor::{Grid, PixelPatches};
@@ -69,6 +71,8 @@ struct Merger {
 pub(super) struct Vision {
     config: VisionConfig,
     patches: Linear,
+    /// The same for patches of one frame, of which the others would be repetitions.
+    one_frame: Linear,
     /// Learned positions `[side², hidden]` (Qwen3-VL).
     positions: Option<Tensor>,
     blocks: Vec<Block>,
@@ -93,6 +97,7 @@ impl Vision {
         let embed = parts.at("patch_embed.proj");
         let weight = embed.tensor("weight", &[hidden, 3, frames, patch, patch])?.reshape((hidden, config.patch_values()))?;
         let bias = if let Tower::Qwen3 { .. } = config.tower { Some(embed.tensor("bias", &[hidden])?) } else { None };
+        let frame = weight.reshape((hidden, 3, frames, patch * patch))?.sum(2)?.reshape((hidden, 3 * patch * patch))?;
         let blocks =
             (0..config.depth).map(|layer| Block::new(config, layer, &parts.at(&format!("blocks.{layer}")))).collect::<Result<_, _>>()?;
         let wide = hidden * config.merge * config.merge;
@@ -116,6 +121,7 @@ impl Vision {
         };
         Ok(Self {
             config: config.clone(),
+            one_frame: Linear::with_bias(frame, bias.clone()),
             patches: Linear::with_bias(weight, bias),
             positions,
             blocks,
@@ -189,18 +195,7 @@ impl Vision {
             rows = end;
         }
         let pixels = Tensor::from_vec(pixels, (rows, self.config.patch_values()), device)?.to_dtype(dtype)?;
-        let x = self.patches.forward(&pixels, mode)?;
-        let mut x = each(&groups, &x, |part, group| self.place(part, group))?;
-        let angles = groups.iter().map(|group| group.layout.angles(dtype)).collect::<Result<Vec<_>, ModelError>>()?;
-        let mut levels = Vec::new();
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&self.config, &x, &groups, &angles, mode)?;
-            if let Some((_, merger)) = self.deepstack.iter().find(|(after, _)| *after == index) {
-                levels.push(merger.forward(&x, &self.config, mode)?);
-            }
-        }
-        let main = self.merger.forward(&x, &self.config, mode)?;
-        let main = each_token(&groups, self.config.merge, &main, |part, group| group.layout.restore(part, group.images))?;
+        let (main, levels) = self.compute(&self.patches.forward(&pixels, mode)?, &groups, mode)?;
         let mut start = 0;
         for (grid, members) in batch {
             let tokens = grid.patches() / (self.config.merge * self.config.merge);
@@ -214,13 +209,53 @@ impl Vision {
         Ok(())
     }
 
+    /// What the tower makes of `images` images of one grid, given as patches of one frame `[images · patches, values]`: the
+    /// features `[tokens, out]`, and those of the inner layers.
+    pub(super) fn features(&self, grid: Grid, images: usize, patches: &Tensor, mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+        let layout = self.layout(grid, patches.device())?;
+        let at_once = (MOST_SCORES / (self.config.heads * grid.patches() * grid.patches())).max(1);
+        let (mut main, mut levels) = (Vec::new(), vec![Vec::new(); self.deepstack.len()]);
+        for start in (0..images).step_by(at_once) {
+            let some = at_once.min(images - start);
+            let group = Group { images: some, rows: 0..some * grid.patches(), layout: layout.clone() };
+            let part = if some == images { patches.clone() } else { patches.narrow(0, start * grid.patches(), some * grid.patches())? };
+            let (made, inner) = self.compute(&self.one_frame.forward(&part, mode)?, &[group], mode)?;
+            main.push(made);
+            levels.iter_mut().zip(inner).for_each(|(level, made)| level.push(made));
+        }
+        let join = |parts: &[Tensor]| if let [one] = parts { Ok(one.clone()) } else { Tensor::cat(parts, 0) };
+        Ok((join(&main)?, levels.iter().map(|parts| join(parts)).collect::<Result<_, _>>()?))
+    }
+
+    /// All layers, of embedded patches.
+    fn compute(&self, x: &Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+        let mut x = each(groups, x, |part, group| self.place(part, group, mode))?;
+        let angles = groups.iter().map(|group| group.layout.angles(x.dtype())).collect::<Result<Vec<_>, ModelError>>()?;
+        let mut levels = Vec::new();
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&self.config, &x, groups, &angles, mode)?;
+            if let Some((_, merger)) = self.deepstack.iter().find(|(after, _)| *after == index) {
+                levels.push(merger.forward(&x, &self.config, mode)?);
+            }
+        }
+        let main = self.merger.forward(&x, &self.config, mode)?;
+        Ok((each_token(groups, self.config.merge, &main, |part, group| group.layout.restore(part, group.images))?, levels))
+    }
+
     /// Puts patches in the order in which the layers want them, and adds what says where they are.
-    fn place(&self, x: &Tensor, group: &Group) -> Result<Tensor, ModelError> {
+    fn place(&self, x: &Tensor, group: &Group, mode: Mode) -> Result<Tensor, ModelError> {
         let x = group.layout.arrange(x, group.images)?;
         let (Some(table), Some(learned)) = (&self.positions, &group.layout.learned) else { return Ok(x) };
         let (patches, width) = (group.layout.patches, self.config.hidden);
-        let corners = table.index_select(&learned.index, 0)?.to_dtype(DType::F32)?.broadcast_mul(&learned.weights)?;
+        let corners = match mode {
+            Mode::Infer => table.index_select(&learned.index, 0)?,
+            Mode::Train => look_up(table, &learned.rows)?,
+        };
+        let corners = corners.to_dtype(DType::F32)?.broadcast_mul(&learned.weights)?;
         let there = corners.reshape((patches, 4, width))?.sum(1)?.to_dtype(x.dtype())?;
+        if mode == Mode::Train {
+            return Ok(add_to_each(&x, &there, group.images)?);
+        }
         Ok(x.reshape((group.images, patches, width))?.broadcast_add(&there)?.reshape((group.images * patches, width))?)
     }
 
@@ -321,6 +356,9 @@ impl Block {
     ) -> Result<Tensor, ModelError> {
         let (images, patches, heads) = (group.images, group.layout.patches, config.heads);
         let width = config.hidden / heads;
+        if mode == Mode::Train && !self.windowed {
+            return Ok(attend_joined(qkv, images, heads, &Looks { cos: cos.clone(), sin: sin.clone(), mask: None })?);
+        }
         let apart = qkv.reshape((images, patches, 3, heads, width))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
         // Queries and keys turn together.
         let turning = apart.narrow(0, 0, 2)?.reshape((2 * images, heads, patches, width))?;

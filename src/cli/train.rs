@@ -1,0 +1,279 @@
+//! `mekiki train`: a model from examples.
+
+mod lines;
+mod lora;
+mod source;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::context::{Context, absolute};
+use super::output::{Failure, Outcome};
+use super::predict::DeviceName;
+use super::predict::here;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::processor::Processor;
+use crate::model::random::{self, Shape};
+use crate::train::{self, DensePlan, LoraPlan, Plan, Precision, Run};
+use lines::Lines;
+use lora::LoraArgs;
+use source::Source;
+
+/// Train a model on a project's approved samples, or on generated boards.
+///
+/// Ends with a checkpoint's folder that predict loads and transformers too (with --lora: an adapter's, for peft). A run that
+/// is interrupted keeps a checkpoint in that folder, from which --resume goes on.
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// The folder of the trained model: new, or empty, or that of the run that is resumed. In a project, a plain name is a
+    /// folder below its models.
+    #[arg(short, long, value_name = "NAME|DIR")]
+    out: PathBuf,
+    /// Learn from generated pin boards instead of approved samples; the seed decides which.
+    #[arg(long, value_name = "SEED")]
+    boards: Option<u64>,
+    /// With --boards: learn from approved samples too, which make up this share of the examples.
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "boards")]
+    approved_share: Option<f64>,
+    /// What to start from: a new checkpoint of this shape (tiny, small, 2b, … or a config.json). Small with --boards, when
+    /// nothing is given.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "from")]
+    shape: Option<String>,
+    /// What to start from: a model of the project, or the folder of a checkpoint. The project's model, when nothing is given.
+    #[arg(long, visible_alias = "model", value_name = "NAME|DIR")]
+    from: Option<String>,
+    #[command(flatten)]
+    lora: LoraArgs,
+    /// Optimiser steps, at most; 8000, or 1000 with --lora, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Seconds after which training ends; the learning rate falls accordingly.
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    time_limit: Option<f64>,
+    /// Conversations of one optimiser step; 256, or 16 with --lora, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: Option<u32>,
+    /// Conversations that are computed at once; all of a step's, or 4 with --lora, when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    micro_batch: Option<u32>,
+    /// The largest learning rate; 1e-3, or 2e-4 with --lora, when not given.
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    lr: Option<f64>,
+    /// Steps over which the learning rate rises; 200, or 30 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u64>,
+    /// The share of one-shot conversations.
+    #[arg(long, value_name = "SHARE", default_value_t = Plan::scratch().one_shot_share, value_parser = share)]
+    one_shot_share: f64,
+    /// The weight of the loss on the query's vision tokens, at the start; 1, or 0 (none) with --lora, when not given.
+    #[arg(long, value_name = "WEIGHT", value_parser = at_least_zero)]
+    dense: Option<f64>,
+    /// Decides the order of the examples and new parameters.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The width of the boards in pixels; the height follows.
+    #[arg(long, default_value_t = crate::boards::NATIVE_WIDTH, value_parser = clap::value_parser!(u32).range(112..=4096))]
+    width: u32,
+    /// Boards that are kept in memory and shown again, a little shifted and in another light; 0 draws every board anew.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep: u32,
+    /// Do not vary light, blur and noise.
+    #[arg(long)]
+    no_augment: bool,
+    /// What computes; the fastest that this program was built for and finds, when not given.
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// What the network computes in; f32 on the CPU and bf16 elsewhere, when not given.
+    #[arg(long, value_enum)]
+    dtype: Option<DtypeName>,
+    /// Threads that draw examples; as many as there are cores, when not given.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: u16,
+    /// Steps between two lines of the log.
+    #[arg(long, value_name = "N", default_value_t = Plan::scratch().log_every)]
+    log_every: u64,
+    /// Steps between two evaluations; 500, or 100 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    evaluate_every: Option<u64>,
+    /// Held-out conversations of each kind that an evaluation looks at.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    evaluate_on: u32,
+    /// Steps between two checkpoints; 1000, or 200 with --lora, when not given.
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<u64>,
+    /// Go on from the checkpoint that an interrupted run left in the folder.
+    #[arg(long)]
+    resume: bool,
+    /// Print lines instead of drawing curves on a terminal.
+    #[arg(long)]
+    plain: bool,
+    /// Write the log (a JSON object a line) to this file; train.jsonl in the model's folder, when not given.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DtypeName {
+    /// 32 bits.
+    F32,
+    /// 16 bits with f32's range.
+    Bf16,
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && fits(*number)).ok_or_else(|| format!("expected {expected}"))
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |number| number > 0.0, "a number above 0")
+}
+
+fn at_least_zero(text: &str) -> Result<f64, String> {
+    number(text, |number| number >= 0.0, "0 or a number above")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..=1.0).contains(&number), "a share from 0 to 1")
+}
+
+pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
+    let out = out(context, &args.out)?;
+    let device = here::device(args.device)?;
+    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
+    let Source { examples, held, warnings } = source::source(context, args)?;
+    let (base, _temporary) = base(context, args)?;
+    let config = Checkpoint::open(&base)?.config()?;
+    let processor = Arc::new(Processor::load(&base, &config)?);
+    let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype)?;
+    if args.resume {
+        if !out.is_dir() {
+            return Err(Failure::new(format_args!("--resume: {} is no folder of an interrupted run", out.display())));
+        }
+    } else {
+        super::init::make_empty(&out)?;
+    }
+    for warning in &warnings {
+        context.out.line(format_args!("warning: {warning}"));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
+    let mut lines = Lines::new(context.out, &log, args.resume, args.plain)?;
+    let run = Run {
+        plan,
+        trainable: trainable.as_ref(),
+        processor,
+        examples,
+        held,
+        folder: &out,
+        resume: args.resume,
+        threads: usize::from(args.threads),
+        stop: &stop,
+    };
+    let summary = train::train(&run, &mut |event| lines.take(event))?;
+    lines.end()?;
+    if summary.finished {
+        trainable.save(&out)?;
+    }
+    context.out.object(&json!({
+        "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,
+        "kept": summary.kept, "best": summary.best, "warnings": warnings,
+    }))?;
+    if !summary.finished {
+        context.out.line(format_args!("stopped after {} steps; go on with --resume and the same options", summary.steps));
+        return Ok(Outcome::Problems);
+    }
+    context.out.line(format_args!(
+        "trained {} steps on {} conversations in {:.0} s; the weights of step {} are in {}",
+        summary.steps,
+        summary.samples,
+        summary.seconds,
+        summary.kept,
+        out.display()
+    ));
+    match args.lora.lora {
+        true => context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display())),
+        false => context.out.line(format_args!("next: mekiki predict --model {}", out.display())),
+    }
+    Ok(Outcome::Done)
+}
+
+/// The folder that is written: in a project, a plain name stands for one below its models.
+fn out(context: &Context, named: &Path) -> Result<PathBuf, Failure> {
+    let plain = named.components().count() == 1 && named.file_name().is_some_and(|name| name == named.as_os_str());
+    Ok(match context.project_there()? {
+        Some(project) if plain => project.dir.join(here::MODELS).join(named),
+        _ => absolute(named),
+    })
+}
+
+fn plan(args: &TrainArgs, on_cpu: bool, lora: Option<LoraPlan>) -> Plan {
+    let dtype = match args.dtype {
+        Some(DtypeName::F32) => Precision::F32,
+        Some(DtypeName::Bf16) => Precision::Bf16,
+        None if on_cpu => Precision::F32,
+        None => Precision::Bf16,
+    };
+    let usual = if lora.is_some() { Plan::lora() } else { Plan::scratch() };
+    let batch = args.batch.map_or(usual.batch, |batch| batch as usize);
+    let dense = match args.dense {
+        None => usual.dense,
+        Some(weight) => (weight > 0.0).then(|| DensePlan { weight, ..DensePlan::default() }),
+    };
+    Plan {
+        seed: args.seed,
+        steps: args.steps.unwrap_or(usual.steps),
+        time_limit: args.time_limit,
+        batch,
+        micro_batch: args.micro_batch.map_or(if lora.is_some() { usual.micro_batch } else { batch }, |some| some as usize).min(batch),
+        learning_rate: args.lr.unwrap_or(usual.learning_rate),
+        warm_up: args.warm_up.unwrap_or(usual.warm_up),
+        one_shot_share: args.one_shot_share,
+        dense,
+        augment: !args.no_augment,
+        dtype,
+        lora,
+        log_every: args.log_every,
+        evaluate_every: args.evaluate_every.unwrap_or(usual.evaluate_every),
+        evaluate_on: args.evaluate_on as usize,
+        checkpoint_every: args.checkpoint_every.unwrap_or(usual.checkpoint_every),
+        ..usual
+    }
+}
+
+/// The folder of the checkpoint that is trained; a new one lies in a temporary folder that goes with the second value.
+fn base(context: &Context, args: &TrainArgs) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    let shape = match (&args.shape, &args.from, args.boards) {
+        (Some(shape), ..) => shape.as_str(),
+        (None, None, Some(_)) if !args.lora.lora => "small",
+        (None, from, _) => {
+            return Ok(match (context.project_there()?, from) {
+                (Some(project), from) => (here::Eye::named(&project, from.as_deref(), None)?.folder()?.to_owned(), None),
+                (None, Some(from)) => (absolute(Path::new(from)), None),
+                (None, None) => return Err(Failure::usage("name what is adapted with --from")),
+            });
+        }
+    };
+    if args.lora.lora {
+        return Err(Failure::usage("--lora adapts a trained checkpoint; name one with --from instead of --shape"));
+    }
+    let shape = match Shape::parse(shape) {
+        Shape::File(path) if !path.is_file() => {
+            let expected = "expected tiny, small, 2b, 4b, 8b or the path of a config.json";
+            return Err(Failure::usage(format_args!("--shape: {expected}, got {shape}")));
+        }
+        shape => shape,
+    };
+    let folder = tempfile::tempdir()?;
+    random::write(folder.path(), &shape, args.seed, &super::model::texts()?, &|_, _| {})?;
+    Ok((folder.path().to_owned(), Some(folder)))
+}
