@@ -11,6 +11,7 @@ mod example;
 mod examples;
 mod lora;
 mod loss;
+pub mod memory;
 mod optimiser;
 mod plan;
 mod run;

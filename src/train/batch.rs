@@ -17,7 +17,7 @@ use crate::model::processor::{Grid, Processor};
 use crate::model::qwen_vl::{Config, Pictures, Whole, WholeRow};
 
 /// Rows are made up to a multiple of so many tokens: few lengths occur, and sums over rows divide well.
-const PAD: usize = 16;
+pub(super) const PAD: usize = 16;
 /// The share of a token's cell that something must cover to be what lies there.
 const COVERS: f32 = 0.08;
 

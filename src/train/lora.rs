@@ -13,7 +13,7 @@ use crate::model::ModelError;
 use crate::model::adapter::{self, Adapter, AdapterConfig, Targets, peft_module};
 use crate::model::checkpoint::{Checkpoint, Source};
 use crate::model::qwen_vl::{Config, Dropout, LowRank, Mode, Model, parameters};
-use choice::Choice;
+pub(super) use choice::Choice;
 
 /// One layer's factors: where they stand among the variables, and what is in front of them.
 #[derive(Debug, Clone, Copy)]
