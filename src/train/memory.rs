@@ -7,11 +7,13 @@
 mod activations;
 mod advice;
 mod cards;
+mod survey;
 
 use serde::Serialize;
 
 pub use advice::{Advice, advice};
 pub use cards::{CARDS, Card};
+pub use survey::survey;
 
 use super::lora::Choice;
 use super::{LoraPlan, Plan, Precision, TrainError};

@@ -107,7 +107,7 @@ fn is_tower(name: &str) -> bool {
 }
 
 /// The end of a layer's name that no layer of another kind shares: `q_proj`, `attn.proj`, `mlp.0`.
-fn short(weight: &str) -> String {
+pub(super) fn short(weight: &str) -> String {
     let module = peft_module(weight);
     let (above, last) = module.rsplit_once('.').unwrap_or(("", &module));
     // The tower's patch embedding ends in `proj` too.
