@@ -6,11 +6,14 @@
 mod augment;
 mod batch;
 mod device;
+mod card;
+pub mod emit;
 mod error;
 mod example;
 mod examples;
 mod lora;
 mod loss;
+pub mod memory;
 mod optimiser;
 mod plan;
 mod run;
@@ -19,10 +22,11 @@ mod stream;
 mod trainable;
 
 pub use augment::Photometry;
+pub use card::{Card, DataSet};
 pub use error::TrainError;
-pub use example::{Example, Examples, Region, Shown};
+pub use example::{Example, Examples, OutlinedImage, Outline, Region, Shown};
 pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Classes, ExamplesError, Locate, Mixed};
-pub use lora::Lora;
+pub use lora::{Lora, base_name};
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};
 pub use run::{EvaluationReport, Event, Held, Run, StepReport, Summary, train};
 pub use trainable::{Full, Trainable};

@@ -1,7 +1,9 @@
 //! `mekiki train`: a model from examples.
 
+mod job;
 mod lines;
 mod lora;
+mod memory;
 mod source;
 mod view;
 
@@ -19,10 +21,14 @@ use super::predict::here;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::processor::Processor;
 use crate::model::random::{self, Shape};
-use crate::train::{self, DensePlan, LoraPlan, Plan, Precision, Run};
+use crate::train::{self, Card, DensePlan, Event, LoraPlan, Plan, Precision, Run};
+use job::TrainerName;
 use lines::Lines;
 use lora::LoraArgs;
 use source::Source;
+
+/// Who writes.
+const TOOL: &str = concat!("mekiki ", env!("CARGO_PKG_VERSION"));
 
 /// Train a model on a project's approved samples, or on generated boards.
 ///
@@ -31,9 +37,24 @@ use source::Source;
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     /// The folder of the trained model: new, or empty, or that of the run that is resumed. In a project, a plain name is a
-    /// folder below its models.
-    #[arg(short, long, value_name = "NAME|DIR")]
-    out: PathBuf,
+    /// folder below its models. With --emit, the folder of the job.
+    #[arg(short, long, value_name = "NAME|DIR", required_unless_present = "foretell")]
+    out: Option<PathBuf>,
+    /// Do not train: say how much memory the run would take, for the longest conversations, and on which GPU it fits.
+    #[arg(id = "foretell", long = "plan", conflicts_with_all = ["resume", "emit"])]
+    foretell: bool,
+    /// With --plan: the memory that there is, in GB; what does not fit it is said with what to change.
+    #[arg(long, value_name = "GB", requires = "foretell", value_parser = positive)]
+    memory: Option<f64>,
+    /// Do not train: write a job for another trainer, with the data set, for several GPUs.
+    #[arg(long, value_enum, value_name = "TRAINER", conflicts_with_all = ["resume", "boards"])]
+    emit: Option<TrainerName>,
+    /// With --emit: how many GPUs.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "emit", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    gpus: u32,
+    /// The licence that the model's card states, for example apache-2.0; the base's, when not given.
+    #[arg(long, value_name = "ID")]
+    license: Option<String>,
     /// Learn from generated pin boards instead of approved samples; the seed decides which.
     #[arg(long, value_name = "SEED")]
     boards: Option<u64>,
@@ -142,13 +163,29 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
-    let out = out(context, &args.out)?;
-    let device = here::device(args.device)?;
-    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
-    let Source { examples, held, warnings } = source::source(context, args)?;
-    let (base, _temporary) = base(context, args)?;
+    let Source { examples, held, data, warnings } = source::source(context, args)?;
+    let (base, temporary) = base(context, args)?;
     let config = Checkpoint::open(&base)?.config()?;
     let processor = Arc::new(Processor::load(&base, &config)?);
+    let lora = args.lora.plan()?;
+    if args.foretell || args.emit.is_some() {
+        // What is only planned may be for another machine.
+        let on_cpu = args.device == Some(DeviceName::Cpu);
+        let plan = plan(args, on_cpu, lora);
+        return match (args.emit, &args.out) {
+            (Some(trainer), Some(out)) => {
+                job::run(context, (trainer, args.gpus), &plan, (&base, &config, &processor), examples.as_ref(), &absolute(out))
+            }
+            _ => {
+                let room = args.memory.map(|gigabytes| (gigabytes * 1e9) as u64);
+                memory::run(context, (&config, &processor), &plan, examples.as_ref(), room, !on_cpu)
+            }
+        };
+    }
+    let named = args.out.as_deref().ok_or_else(|| Failure::usage("name the trained model with --out"))?;
+    let out = out(context, named)?;
+    let device = here::device(args.device)?;
+    let plan = plan(args, device.is_cpu(), lora);
     let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype)?;
     if args.resume {
         if !out.is_dir() {
@@ -169,7 +206,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
     let mut lines = Lines::new(context.out, &log, args.resume, args.plain)?;
     let run = Run {
-        plan,
+        plan: plan.clone(),
         trainable: trainable.as_ref(),
         processor,
         examples,
@@ -179,10 +216,30 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         threads: usize::from(args.threads),
         stop: &stop,
     };
-    let summary = train::train(&run, &mut |event| lines.take(event))?;
+    let mut evaluations = Vec::new();
+    let summary = train::train(&run, &mut |event| {
+        if let Event::Evaluation(found) = event {
+            evaluations.push(*found);
+        }
+        lines.take(event);
+    })?;
     lines.end()?;
     if summary.finished {
         trainable.save(&out)?;
+        let card = Card {
+            name: &out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy()),
+            base: temporary.is_none().then_some(base.as_path()),
+            family: &job::family(&base)?,
+            data: &data,
+            plan: &plan,
+            summary: &summary,
+            evaluation: evaluations.iter().rev().find(|found| found.step == summary.kept),
+            trained: trainable.variables().iter().map(|(_, var)| var.elem_count() as u64).sum(),
+            license: args.license.as_deref(),
+            tool: TOOL,
+        };
+        let path = out.join("README.md");
+        std::fs::write(&path, card.text()).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
     }
     context.out.object(&json!({
         "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,

@@ -196,6 +196,11 @@ impl Adapter {
         }
     }
 
+    /// Whether the adapter changes the weight of this name.
+    pub fn changes(&self, name: &str) -> bool {
+        self.places.contains_key(&names::canonical(name))
+    }
+
     /// The low-rank change of a weight, for applying it at run time; whoever asks takes charge of it.
     pub fn layer(&self, name: &str) -> Option<&LowRank> {
         let Place::Layer(module) = self.places.get(&names::canonical(name))? else { return None };

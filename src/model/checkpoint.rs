@@ -161,7 +161,7 @@ fn canonical(name: &str) -> String {
 }
 
 /// A text file of a checkpoint, its size limited.
-pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, ModelError> {
     let io = |source| ModelError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     let mut text = String::new();

@@ -10,14 +10,14 @@ use rayon::prelude::*;
 
 use super::example::{Example, Region, Shown};
 use super::{Plan, TrainError};
-use crate::conversation::{ImageRole, Role};
+use crate::conversation::{Conversation, ImageRole, Role};
 use crate::domain::{ContentHash, Kind};
 use crate::model::ModelError;
 use crate::model::processor::{Grid, Processor};
 use crate::model::qwen_vl::{Config, Pictures, Whole, WholeRow};
 
 /// Rows are made up to a multiple of so many tokens: few lengths occur, and sums over rows divide well.
-const PAD: usize = 16;
+pub(super) const PAD: usize = 16;
 /// The share of a token's cell that something must cover to be what lies there.
 const COVERS: f32 = 0.08;
 
@@ -33,18 +33,25 @@ pub(super) struct Row {
     dense: Option<(usize, Vec<u32>)>,
 }
 
-impl Row {
-    /// The tokens of an example.
-    pub(super) fn new(processor: &Processor, config: &Config, example: Example) -> Result<Self, TrainError> {
+/// A conversation as tokens, its answer at the end.
+pub(super) struct Spoken {
+    pub(super) ids: Vec<u32>,
+    /// The answer with the token that ends its turn.
+    pub(super) answer: Range<usize>,
+    /// Where each image stands.
+    pub(super) images: Vec<Range<usize>>,
+}
+
+impl Spoken {
+    /// The tokens of a conversation whose images have these grids.
+    pub(super) fn new(processor: &Processor, config: &Config, conversation: &Conversation, grids: &[Grid]) -> Result<Self, TrainError> {
         let wrong = |what: &str| TrainError::Model(ModelError::Prompt(what.to_owned()));
-        let turns = &example.conversation.turns;
+        let turns = &conversation.turns;
         let Some((last, asked)) = turns.split_last().filter(|(last, _)| last.role == Role::Assistant) else {
             return Err(wrong("an example that does not end with an answer"));
         };
-        let sizes = example.images.iter().map(|shown| processor.images.grid(shown.image.width(), shown.image.height()));
-        let grids = sizes.collect::<Result<Vec<Grid>, _>>()?;
-        let whole = processor.prompt(turns, &grids, false)?;
-        let prompt = processor.prompt(asked, &grids, true)?;
+        let whole = processor.prompt(turns, grids, false)?;
+        let prompt = processor.prompt(asked, grids, true)?;
         let said = processor.tokens.encode(&last.text())?;
         let start = prompt.ids.len();
         let end = start + said.len();
@@ -56,15 +63,25 @@ impl Row {
             return Err(wrong(&message));
         }
         let answer = start..(end + 1).min(whole.ids.len());
-        let query = example.conversation.images().position(|image| image.role == ImageRole::Query);
-        let dense = example.regions.as_deref().zip(query).and_then(|(regions, query)| {
-            let (grid, place) = (grids.get(query)?, whole.images.get(query)?);
-            let merge = config.vision.merge;
-            Some((place.start, cells(regions, grid.height / merge, grid.width / merge)))
-        });
         // What follows the answer teaches nothing.
         let mut ids = whole.ids;
         ids.truncate(answer.end);
+        Ok(Self { ids, answer, images: whole.images })
+    }
+}
+
+impl Row {
+    /// The tokens of an example.
+    pub(super) fn new(processor: &Processor, config: &Config, example: Example) -> Result<Self, TrainError> {
+        let sizes = example.images.iter().map(|shown| processor.images.grid(shown.image.width(), shown.image.height()));
+        let grids = sizes.collect::<Result<Vec<Grid>, _>>()?;
+        let Spoken { ids, answer, images } = Spoken::new(processor, config, &example.conversation, &grids)?;
+        let query = example.conversation.images().position(|image| image.role == ImageRole::Query);
+        let dense = example.regions.as_deref().zip(query).and_then(|(regions, query)| {
+            let (grid, place) = (grids.get(query)?, images.get(query)?);
+            let merge = config.vision.merge;
+            Some((place.start, cells(regions, grid.height / merge, grid.width / merge)))
+        });
         Ok(Self { kind: example.conversation.kind, ids, answer, images: example.images, dense })
     }
 }

@@ -54,6 +54,24 @@ pub struct Example {
     pub regions: Option<Vec<Region>>,
 }
 
+/// What is known of an example before its pictures are decoded.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// The turns; the last one is the answer.
+    pub conversation: Conversation,
+    /// Its pictures, in the order in which they are shown.
+    pub images: Vec<OutlinedImage>,
+}
+
+/// A picture that is not decoded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutlinedImage {
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// What tells it from others, where other examples show the same pixels.
+    pub picture: Option<String>,
+}
+
 /// An endless, addressable stream of examples.
 pub trait Examples: Send + Sync {
     /// The names of what [`Region`]s can show, for the dense loss.
@@ -61,4 +79,21 @@ pub trait Examples: Send + Sync {
 
     /// Example number `nth`. The same number is the same example, on any thread, so that a run can be resumed.
     fn example(&self, nth: u64) -> Result<Example, TrainError>;
+
+    /// How many examples there are before they come again in other light; `None` where there is no end of new ones.
+    fn round(&self) -> Option<u64> {
+        None
+    }
+
+    /// How long example number `nth` is, and the sizes of its pictures.
+    fn outline(&self, nth: u64) -> Result<Outline, TrainError> {
+        let Example { conversation, images, .. } = self.example(nth)?;
+        let images = images.iter().map(|shown| OutlinedImage { size: shown.image.dimensions(), picture: Some(shown.hash.to_string()) });
+        Ok(Outline { images: images.collect(), conversation })
+    }
+
+    /// The sources that this one mixes.
+    fn parts(&self) -> Vec<&dyn Examples> {
+        Vec::new()
+    }
 }

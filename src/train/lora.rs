@@ -2,7 +2,7 @@
 
 mod choice;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -13,7 +13,7 @@ use crate::model::ModelError;
 use crate::model::adapter::{self, Adapter, AdapterConfig, Targets, peft_module};
 use crate::model::checkpoint::{Checkpoint, Source};
 use crate::model::qwen_vl::{Config, Dropout, LowRank, Mode, Model, parameters};
-use choice::Choice;
+pub(super) use choice::Choice;
 
 /// One layer's factors: where they stand among the variables, and what is in front of them.
 #[derive(Debug, Clone, Copy)]
@@ -111,16 +111,14 @@ impl Lora {
     /// What an adapter's folder says of how it was trained, in a plan's words; its layers are told by its tensors.
     pub fn plan_of(from: &Path) -> Result<LoraPlan, TrainError> {
         let adapter = Adapter::load(from)?;
-        let AdapterConfig { r, alpha, use_rslora, dropout, ref target_modules, ref modules_to_save, .. } = *adapter.config();
+        let AdapterConfig { r, alpha, use_rslora, dropout, ref modules_to_save, .. } = *adapter.config();
         Ok(LoraPlan {
             rank: r,
             alpha,
             rslora: use_rslora,
             dropout,
-            targets: match target_modules {
-                Targets::Names(names) => names.clone(),
-                Targets::Pattern(pattern) => vec![pattern.clone()],
-            },
+            // A pattern cannot be read everywhere; tensors can.
+            targets: adapter.layers().keys().map(|module| choice::short(module)).collect::<BTreeSet<_>>().into_iter().collect(),
             vision: adapter.layers().keys().any(|module| module.starts_with("model.visual.")),
             whole: modules_to_save.clone(),
         })
@@ -160,6 +158,11 @@ impl Lora {
             frozen.insert(name, tensor);
         }
         Ok(Self { shape, settings, seed, frozen, factors, whole, variables, device: device.clone(), dtype })
+    }
+
+    /// Which layers a plan adapts of a network of this shape, in peft's words.
+    pub fn targets(shape: &Config, plan: &LoraPlan) -> Result<Targets, TrainError> {
+        Ok(Choice::new(shape, &parameters(shape)?, plan)?.targets)
     }
 
     fn trains_tower(&self) -> bool {
@@ -256,7 +259,7 @@ fn saved_name(parameter: &str) -> String {
 
 /// What an adapter says of the checkpoint that it is for: its name on the Hugging Face hub where its folder is that of the
 /// hub's cache, else the folder.
-pub(super) fn base_name(base: &Path) -> String {
+pub fn base_name(base: &Path) -> String {
     let cached = base.ancestors().filter_map(Path::file_name).find_map(|name| {
         let name = name.to_str()?.strip_prefix("models--")?;
         name.split_once("--").map(|(owner, model)| format!("{owner}/{model}"))

@@ -13,7 +13,7 @@ use crate::conversation::{Recipe, SamplingPlan};
 use crate::domain::{ApprovedSample, FieldKind, ImageRef, Kind, Schema, Split, Value, stable_hash};
 use crate::imaging::{self, ImageError};
 use crate::store::Store;
-use crate::train::{Approved, ApprovedPlan, Boards, BoardsPlan, Examples, Held, Locate, Mixed, Photometry};
+use crate::train::{Approved, ApprovedPlan, Boards, BoardsPlan, DataSet, Examples, Held, Locate, Mixed, Photometry};
 
 /// How many approved samples are read from the store at a time.
 const PAGE: usize = 1000;
@@ -22,6 +22,8 @@ const PAGE: usize = 1000;
 pub(super) struct Source {
     pub(super) examples: Arc<dyn Examples>,
     pub(super) held: Option<Held>,
+    /// What they are, for the model's card.
+    pub(super) data: DataSet,
     /// For the person who trains.
     pub(super) warnings: Vec<String>,
 }
@@ -36,23 +38,25 @@ pub(super) fn source(context: &Context, args: &TrainArgs) -> Result<Source, Fail
                 None => config::parse(&Template::Pins.text("boards", Language::En), FILE_NAME.as_ref(), Path::new("."))?.recipe,
             };
             let held = held_boards(args, seed, recipe.clone())?;
-            Ok(Source { examples: Arc::new(boards(args, seed, recipe)?), held: Some(held), warnings: Vec::new() })
+            let data = DataSet { says: drawn(args, seed), hash: None };
+            Ok(Source { examples: Arc::new(boards(args, seed, recipe)?), held: Some(held), data, warnings: Vec::new() })
         }
         (None, _) => {
-            let Samples { project, learn, held, warnings } = samples(context, args)?;
-            drop(project);
+            let Samples { learn, held, data, warnings, .. } = samples(context, args)?;
             let examples: Arc<dyn Examples> = Arc::new(learn);
-            Ok(Source { examples, held, warnings })
+            Ok(Source { examples, held, data, warnings })
         }
         (Some(seed), Some(share)) => {
-            let Samples { project, learn, held, warnings } = samples(context, args)?;
+            let Samples { project, learn, held, data, warnings } = samples(context, args)?;
+            let says = format!("{} ({:.0} %) and {}", data.says, 100.0 * share, drawn(args, seed));
+            let data = DataSet { says, ..data };
             let held = match held {
                 Some(held) => held,
                 None => held_boards(args, seed, project.recipe.clone())?,
             };
-            let drawn = boards(args, seed, project.recipe)?;
-            let both: Vec<(Box<dyn Examples>, f64)> = vec![(Box::new(learn), share), (Box::new(drawn), 1.0 - share)];
-            Ok(Source { examples: Arc::new(Mixed::new(args.seed, both)?), held: Some(held), warnings })
+            let generated = boards(args, seed, project.recipe)?;
+            let both: Vec<(Box<dyn Examples>, f64)> = vec![(Box::new(learn), share), (Box::new(generated), 1.0 - share)];
+            Ok(Source { examples: Arc::new(Mixed::new(args.seed, both)?), held: Some(held), data, warnings })
         }
     }
 }
@@ -83,6 +87,7 @@ struct Samples {
     project: Project,
     learn: Approved,
     held: Option<Held>,
+    data: DataSet,
     warnings: Vec<String>,
 }
 
@@ -110,13 +115,8 @@ fn samples(context: &Context, args: &TrainArgs) -> Result<Samples, Failure> {
         (false, Light::Varied) => Photometry::MILD,
         _ => Photometry::NONE,
     };
-    let kinds = match args.one_shot_share {
-        0.0 => SamplingPlan::All(Kind::ZeroShot),
-        0.5 => SamplingPlan::Both,
-        1.0 => SamplingPlan::All(Kind::OneShot),
-        share => SamplingPlan::Fraction(share),
-    };
-    let plan = ApprovedPlan { seed: args.seed, kinds, photometry, ..ApprovedPlan::default() };
+    let data = data(&project, &learnt)?;
+    let plan = ApprovedPlan { seed: args.seed, kinds: kinds(args.one_shot_share), photometry, ..ApprovedPlan::default() };
     let plan =
         if args.no_augment { ApprovedPlan { shift: 0.0, ..plan } } else { ApprovedPlan { symmetries: project.train.symmetries, ..plan } };
     let make = |plan: ApprovedPlan, samples: Vec<ApprovedSample>| -> Result<Approved, Failure> {
@@ -131,7 +131,36 @@ fn samples(context: &Context, args: &TrainArgs) -> Result<Samples, Failure> {
         }
     };
     let learn = make(plan, learnt)?;
-    Ok(Samples { learn, held, warnings, project })
+    Ok(Samples { learn, held, data, warnings, project })
+}
+
+/// Which kinds of conversation are made of samples where this share of them is to be one-shot.
+pub(super) fn kinds(one_shot: f64) -> SamplingPlan {
+    match one_shot {
+        0.0 => SamplingPlan::All(Kind::ZeroShot),
+        0.5 => SamplingPlan::Both,
+        1.0 => SamplingPlan::All(Kind::OneShot),
+        share => SamplingPlan::Fraction(share),
+    }
+}
+
+fn drawn(args: &TrainArgs, seed: u64) -> String {
+    format!("generated pin boards, seed {seed}, {} pixels wide", args.width)
+}
+
+/// What tells a set of samples from any other: which they are, what they show, what they say.
+fn data(project: &Project, samples: &[ApprovedSample]) -> Result<DataSet, Failure> {
+    let mut list = String::new();
+    for approved in samples {
+        let images = &approved.provenance().images;
+        let reference = images.reference.map(|hash| hash.to_string());
+        let answer = project.recipe.answer_turn(approved.label())?.text();
+        let line = serde_json::json!([approved.sample().id.as_str(), images.query.to_string(), reference, answer]);
+        list.push_str(&line.to_string());
+        list.push('\n');
+    }
+    let says = format!("{} approved samples of the project {} (training split), instructions {}", samples.len(), project.name, project.recipe.instructions.identity());
+    Ok(DataSet { says, hash: Some(imaging::hash_bytes(list.as_bytes())) })
 }
 
 fn locate(folders: Folders) -> Locate {
@@ -144,7 +173,7 @@ fn locate(folders: Folders) -> Locate {
     })
 }
 
-fn approved(store: &Store, warnings: &mut Vec<String>) -> Result<Vec<ApprovedSample>, Failure> {
+pub(super) fn approved(store: &Store, warnings: &mut Vec<String>) -> Result<Vec<ApprovedSample>, Failure> {
     let mut all = Vec::new();
     let mut after = None;
     loop {

@@ -1,6 +1,6 @@
 //! Parameters with an adapter merged in.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::Adapter;
 use crate::model::ModelError;
@@ -18,6 +18,11 @@ pub struct Merged<'a> {
 impl Source for Merged<'_> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let base = self.base.tensor(name, shape)?;
+        if !self.adapter.changes(name) {
+            return Ok(base);
+        }
+        // A 16-bit sum would round away what the adapter changes; the network takes it down to its own type, once.
+        let base = if matches!(base.dtype(), DType::F16 | DType::BF16) { base.to_dtype(DType::F32)? } else { base };
         let failed = |error: &dyn std::fmt::Display| ModelError::Prompt(format!("the adapter: {error}"));
         Ok(self.adapter.apply(name, &base).map_err(|error| failed(&error))?.unwrap_or(base))
     }

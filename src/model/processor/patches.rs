@@ -132,6 +132,11 @@ impl ImageProcessor {
         self.pixels.1 = self.pixels.1.min(pixels.max(self.pixels.0));
     }
 
+    /// The fewest and the most pixels that an image has after resizing.
+    pub fn pixels(&self) -> (u64, u64) {
+        self.pixels
+    }
+
     /// The size (width, height) to which an image of this size is brought.
     pub fn size(&self, width: u32, height: u32) -> Result<(u32, u32), ModelError> {
         let factor = (self.patch * self.merge) as u32;

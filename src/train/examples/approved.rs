@@ -14,7 +14,7 @@ use crate::conversation::{ImageRole, Recipe, SamplingPlan};
 use crate::domain::{ApprovedSample, Exemplar, ImageRef, Kind, Label, Symmetries, Symmetry, stable_hash};
 use crate::imaging::ByteCache;
 use crate::train::augment::{Photometry, shifted, turned};
-use crate::train::{Example, Examples, Shown, TrainError};
+use crate::train::{Example, Examples, Outline, OutlinedImage, Shown, TrainError};
 
 /// How approved samples are shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,5 +181,29 @@ impl Examples for Approved {
         let images = images.collect::<Result<Vec<_>, TrainError>>()?;
         let regions = self.places.regions(&recipe.schema, &self.classes, approved.label(), &image_type, change);
         Ok(Example { conversation, images, regions })
+    }
+
+    fn round(&self) -> Option<u64> {
+        Some(Self::round(self))
+    }
+
+    fn outline(&self, nth: u64) -> Result<Outline, TrainError> {
+        let (place, kind) = self.items[shuffled(self.plan.seed, nth, self.round()) as usize];
+        let approved = &self.samples[place];
+        let (sample, recipe) = (approved.sample(), &self.recipes[0]);
+        let mut conversation = recipe.prompt(sample, approved.image_type(&recipe.schema), kind, Exemplar::Right)?;
+        conversation.turns.push(recipe.answer_turn(approved.label())?);
+        let still = self.plan.symmetries == Symmetries::None;
+        let images = conversation.images().map(|part| {
+            // Pool images are shown to many; a reference that is mirrored along with its query to fewer.
+            let shared = match part.role {
+                ImageRole::Exemplar => true,
+                ImageRole::Reference => still && sample.reference.is_none(),
+                ImageRole::Query | ImageRole::Difference => false,
+            };
+            Ok(OutlinedImage { size: self.images.size(&part.image)?, picture: shared.then(|| part.image.path.to_string()) })
+        });
+        let images = images.collect::<Result<_, TrainError>>()?;
+        Ok(Outline { conversation, images })
     }
 }

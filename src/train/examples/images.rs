@@ -40,4 +40,9 @@ impl Images {
         kept().insert(image.clone(), pixels.clone(), pixels.len());
         Ok(pixels)
     }
+
+    /// Width and height of an image, from its file's beginning.
+    pub(super) fn size(&self, image: &ImageRef) -> Result<(u32, u32), TrainError> {
+        Ok(imaging::dimensions(&(self.locate)(image)?)?)
+    }
 }

@@ -62,6 +62,10 @@ impl Examples for Mixed {
             None => Err(ExamplesError::None.into()),
         }
     }
+
+    fn parts(&self) -> Vec<&dyn Examples> {
+        self.sources.iter().map(|(source, _)| source.as_ref()).collect()
+    }
 }
 
 #[cfg(test)]

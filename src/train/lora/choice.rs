@@ -8,13 +8,13 @@ use crate::train::{LoraPlan, TrainError};
 
 /// What a plan chooses of a network.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Choice {
+pub(in crate::train) struct Choice {
     /// Weights that get factors.
-    pub(super) adapted: BTreeSet<String>,
+    pub(in crate::train) adapted: BTreeSet<String>,
     /// Parameters that are trained whole.
-    pub(super) whole: BTreeSet<String>,
+    pub(in crate::train) whole: BTreeSet<String>,
     /// The same as `adapted`, in peft's words.
-    pub(super) targets: Targets,
+    pub(in crate::train) targets: Targets,
 }
 
 /// The largest rank: beyond it, whole weights are smaller.
@@ -22,7 +22,7 @@ const MOST_RANK: usize = 4096;
 
 impl Choice {
     /// `all`: the network's parameters with their shapes.
-    pub(super) fn new(config: &Config, all: &[(String, Vec<usize>)], plan: &LoraPlan) -> Result<Self, TrainError> {
+    pub(in crate::train) fn new(config: &Config, all: &[(String, Vec<usize>)], plan: &LoraPlan) -> Result<Self, TrainError> {
         let wrong = |reason: String| Err(TrainError::Lora(reason));
         if !(1..=MOST_RANK).contains(&plan.rank) {
             return wrong(format!("expected a rank from 1 to {MOST_RANK}, got {}", plan.rank));
@@ -107,7 +107,7 @@ fn is_tower(name: &str) -> bool {
 }
 
 /// The end of a layer's name that no layer of another kind shares: `q_proj`, `attn.proj`, `mlp.0`.
-fn short(weight: &str) -> String {
+pub(super) fn short(weight: &str) -> String {
     let module = peft_module(weight);
     let (above, last) = module.rsplit_once('.').unwrap_or(("", &module));
     // The tower's patch embedding ends in `proj` too.
