@@ -1,4 +1,4 @@
-//! Drawing pin boards, their defects and their stars, with the truth about each picture.
+//! Drawing pin boards, their defects and their stars, with the truth about each picture; and printed circuits.
 //!
 //! Contract: imports `domain` and `imaging`.
 //!
@@ -16,6 +16,7 @@
 
 mod camera;
 mod canvas;
+mod circuit;
 mod dataset;
 mod defects;
 mod dice;
@@ -31,6 +32,7 @@ mod texture;
 
 use image::RgbImage;
 
+pub use circuit::{Circuit, CircuitMode};
 pub use dataset::{DatasetBoard, DatasetPlan, Finding};
 pub use defects::DefectMode;
 pub use grid::{COLUMNS, ROWS, pin_centre};

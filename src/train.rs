@@ -25,7 +25,7 @@ pub use augment::Photometry;
 pub use card::{Card, DataSet};
 pub use error::TrainError;
 pub use example::{Example, Examples, OutlinedImage, Outline, Region, Shown};
-pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Classes, ExamplesError, Locate, Mixed};
+pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Circuits, CircuitsPlan, Classes, ExamplesError, Locate, Mixed};
 pub use lora::{Lora, base_name};
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};
 pub use run::{EvaluationReport, Event, Held, Run, StepReport, Summary, train};

@@ -12,7 +12,9 @@ use mekiki::domain::{
     Value, approve,
 };
 use mekiki::imaging::{hash_file, locate};
-use mekiki::train::{Approved, ApprovedPlan, Boards, BoardsPlan, Classes, Examples, Photometry, Region, Shown};
+use mekiki::train::{
+    Approved, ApprovedPlan, Boards, BoardsPlan, Circuits, CircuitsPlan, Classes, Examples, Locate, Photometry, Region, Shown,
+};
 
 fn project(template: Template) -> Project {
     config::parse(&template.text("test", Language::En), Path::new("mekiki.toml"), Path::new("/p")).unwrap()
@@ -103,7 +105,7 @@ fn kept_boards_come_back_moved_with_their_defects() {
 #[test]
 fn a_schema_without_words_for_boards_is_refused() {
     let error = Boards::new(BoardsPlan::default(), project(Template::Pcb).recipe).err().unwrap().to_string();
-    assert!(error.contains("defect_mode") && error.contains("--template pins"), "{error}");
+    assert!(error.contains("defect_mode") && error.contains("pins"), "{error}");
 }
 
 /// Writes a picture and names it.
@@ -267,4 +269,70 @@ fn images_that_changed_and_missing_samples_are_refused() {
     assert!(error.contains("r.png") && error.contains("changed"), "{error}");
     let none = Approved::new(ApprovedPlan::default(), Vec::new(), project.recipe.clone(), BTreeMap::new(), Box::new(|_| unreachable!()));
     assert!(none.err().unwrap().to_string().contains("approve"));
+}
+
+fn pictures(dir: &Path) -> Locate {
+    let dir = dir.to_owned();
+    Box::new(move |image: &ImageRef| locate(&dir, &image.path))
+}
+
+#[test]
+fn circuits_are_named_by_their_number_and_their_answers_tell_what_was_drawn() {
+    let recipe = || project(Template::Pcb).recipe;
+    let plan = || CircuitsPlan { one_shot: 0.0, side: 96, ..CircuitsPlan::default() };
+    let drawn = Circuits::drawn(plan(), recipe(), Box::new(|_| unreachable!())).unwrap();
+    let schema = recipe().schema;
+    let (position, area) = (schema.field_named("position").unwrap(), schema.field_named("bbox").unwrap());
+    let mut defective = 0;
+    for nth in 0..24 {
+        let example = drawn.example(nth).unwrap();
+        let said = recipe().answer.parse(&example.conversation.turns.last().unwrap().text());
+        assert!(said.problems.is_empty());
+        assert_eq!(schema.broken(&said.label).count(), 0);
+        let regions = example.regions.unwrap();
+        assert_eq!(regions.first().map(|region| region.class), Classes::of(&schema).of_label(&said.label));
+        if let [region] = regions.as_slice() {
+            let Some(Value::Box(Some(found))) = said.label.get(&area.id) else { panic!() };
+            let [x1, y1, x2, y2] = found.to_pixels(1, 1).map(|side| side as f32);
+            assert!(close(region.area, [x1, y1, x2, y2], 0.002));
+            let (x, y) = (f32::midpoint(x1, x2) * 3.0, f32::midpoint(y1, y2) * 3.0);
+            let cell = format!("{}{}", ["U", "C", "D"][y as usize], x as usize + 1);
+            assert_eq!(position.render(said.label.get(&position.id).unwrap()), cell);
+            defective += 1;
+        }
+        let again = drawn.example(nth).unwrap();
+        assert!(example.images.iter().zip(&again.images).all(|(a, b)| a.hash == b.hash));
+    }
+    assert!((12..24).contains(&defective), "{defective}");
+    assert!(Circuits::drawn(plan(), project(Template::Pins).recipe, Box::new(|_| unreachable!())).is_err());
+}
+
+#[test]
+fn defects_on_real_pairs_replace_the_real_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = project(Template::Pcb);
+    // Conductors; the query has a blot of copper between them.
+    let conductors = |x: u32| [20..30, 60..70, 90..100].iter().any(|columns| columns.contains(&x));
+    let reference = RgbImage::from_fn(120, 120, |x, _| if conductors(x) { Rgb([0; 3]) } else { Rgb([255; 3]) });
+    let mut query = reference.clone();
+    (40..48).for_each(|x| (50..58).for_each(|y| query.put_pixel(x, y, Rgb([0; 3]))));
+    let (query, reference) = (write(dir.path(), "q.png", &query), write(dir.path(), "r.png", &reference));
+    let texts =
+        [("judgement", "defective"), ("defect_mode", "copper"), ("position", "C2"), ("bbox", "<loc0341><loc0256><loc0580><loc0495>")];
+    let sample = approved(&project, dir.path(), "a", query, Some(reference), &texts);
+    let plan = CircuitsPlan { defective: 0.0, one_shot: 0.0, shift: 0.0, ..CircuitsPlan::default() };
+    let good = Circuits::on(plan.clone(), project.recipe.clone(), vec![sample.clone()], pictures(dir.path())).unwrap();
+    let differing = |a: &RgbImage, b: &RgbImage| a.pixels().zip(b.pixels()).filter(|(a, b)| a != b).count();
+    let mut same = 0;
+    for nth in 0..12 {
+        let example = good.example(nth).unwrap();
+        assert_eq!(example.regions, Some(Vec::new()));
+        same += usize::from(differing(&example.images[0].image, &example.images[1].image) == 0);
+    }
+    // The blot is gone from all of them; made second pictures differ at their edges.
+    assert!(same >= 4, "{same}");
+    let bad = Circuits::on(CircuitsPlan { defective: 1.0, ..plan }, project.recipe.clone(), vec![sample], pictures(dir.path())).unwrap();
+    let spoilt = (0..12).filter(|nth| bad.example(*nth).unwrap().regions.unwrap().len() == 1).count();
+    assert!(spoilt >= 9, "{spoilt}");
+    assert!(Circuits::on(CircuitsPlan::default(), project.recipe.clone(), Vec::new(), pictures(dir.path())).is_err());
 }

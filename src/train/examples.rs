@@ -3,15 +3,18 @@
 
 mod approved;
 mod boards;
+mod circuits;
 mod classes;
 mod error;
 mod images;
 mod mixed;
 mod order;
 mod places;
+mod truth;
 
 pub use approved::{Approved, ApprovedPlan};
 pub use boards::{Boards, BoardsPlan};
+pub use circuits::{Circuits, CircuitsPlan};
 pub use classes::Classes;
 pub use error::ExamplesError;
 pub use images::Locate;

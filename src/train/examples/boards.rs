@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
 
+use super::truth::Truth;
 use super::{Classes, ExamplesError};
 use crate::boards::{self, BoardMix, BoardSpec, BoardType, COLUMNS, DefectMode, Dice, NATIVE_WIDTH, ROWS};
 use crate::conversation::{ImageRole, Pool, PoolImage, Purpose, Recipe};
-use crate::domain::{
-    Address, Exemplar, FieldKind, ImageRef, Kind, Label, RelativePath, Sample, SampleId, SampleOrigin, Value, stable_hash,
-};
+use crate::domain::{Address, Exemplar, ImageRef, Kind, Label, RelativePath, Sample, SampleId, SampleOrigin, stable_hash};
 use crate::train::augment::{Photometry, shifted};
 use crate::train::{Example, Examples, Region, Shown, TrainError};
 
@@ -106,28 +105,15 @@ impl Boards {
 
     /// What is said of a board, in the words of the schema.
     fn label(&self, board_type: BoardType, defect: Option<(DefectMode, Address)>) -> Result<Label, ExamplesError> {
-        let schema = &self.recipe.schema;
-        let mut label = Label::default();
-        let mode = defect.map_or("passed", |(mode, _)| mode.id());
-        let judgement = if defect.is_some() { "defective" } else { "passed" };
-        for field in schema.fields() {
-            let (value, text) = match (field.id.as_str(), &field.kind) {
-                ("image_type", _) => (Value::Choice(board_type.id().to_owned()), board_type.id()),
-                // The pins that the product has by its drawing: a missing one is a defect.
-                ("quantity", _) => (Value::Integer((ROWS * COLUMNS) as i64), "27"),
-                ("judgement", _) => (Value::Choice(judgement.to_owned()), judgement),
-                ("defect_mode", _) => (Value::Choice(mode.to_owned()), mode),
-                (_, FieldKind::Address { .. }) => (Value::Address(defect.map(|(_, address)| address)), "the position of the defect"),
-                _ if field.required => return Err(ExamplesError::Unsaid(field.id.clone())),
-                _ => continue,
-            };
-            label.set(schema, &field.id, value).map_err(|problem| ExamplesError::Schema {
-                field: problem.field,
-                expected: problem.error.expected,
-                got: text.to_owned(),
-            })?;
-        }
-        Ok(label)
+        let truth = Truth {
+            image_type: board_type.id(),
+            // The pins that the product has by its drawing: a missing one is a defect.
+            quantity: Some((ROWS * COLUMNS) as i64),
+            mode: defect.map(|(mode, _)| mode.id()),
+            address: defect.map(|(_, address)| address),
+            area: None,
+        };
+        truth.label(&self.recipe.schema)
     }
 
     /// Board number `index`, drawn or out of memory.

@@ -7,8 +7,10 @@ use crate::domain::{FieldId, IdError};
 /// Why a source of examples cannot be made, or one of its examples.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamplesError {
-    /// Boards are drawn with truths that the project's fields cannot say.
-    #[error("generated boards: {field}: expected {expected}, got {got:?}; 'mekiki init DIR --template pins' makes a project for them")]
+    /// Boards and circuits are drawn with truths that the project's fields cannot say.
+    #[error(
+        "generated pictures: {field}: expected {expected}, got {got:?}; the templates of 'mekiki init' say boards (pins) and circuits (pcb)"
+    )]
     Schema {
         /// The field.
         field: String,
@@ -17,8 +19,10 @@ pub enum ExamplesError {
         /// What a board's truth would be.
         got: String,
     },
-    /// A required field that generated boards know nothing of.
-    #[error("generated boards say nothing of the required field {0}; 'mekiki init DIR --template pins' makes a project for them")]
+    /// A required field that generated pictures know nothing of.
+    #[error(
+        "generated pictures say nothing of the required field {0}; the templates of 'mekiki init' say boards (pins) and circuits (pcb)"
+    )]
     Unsaid(FieldId),
     /// A name that an example cannot have.
     #[error("{0}")]
