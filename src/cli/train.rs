@@ -61,6 +61,10 @@ pub(super) struct TrainArgs {
     /// With --boards: learn from approved samples too, which make up this share of the examples.
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "boards")]
     approved_share: Option<f64>,
+    /// Learn from printed circuits with generated defects too, which make up this share of the examples: drawn ones, and those
+    /// of the approved samples with other defects. For projects of the pcb template.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = 0.0, conflicts_with = "boards")]
+    circuits: f64,
     /// What to start from: a new checkpoint of this shape (tiny, small, 2b, … or a config.json). Small with --boards, when
     /// nothing is given.
     #[arg(long, value_name = "SHAPE", conflicts_with = "from")]

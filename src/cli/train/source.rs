@@ -13,7 +13,9 @@ use crate::conversation::{Recipe, SamplingPlan};
 use crate::domain::{ApprovedSample, FieldKind, ImageRef, Kind, Schema, Split, Value, stable_hash};
 use crate::imaging::{self, ImageError};
 use crate::store::Store;
-use crate::train::{Approved, ApprovedPlan, Boards, BoardsPlan, DataSet, Examples, Held, Locate, Mixed, Photometry};
+use crate::train::{
+    Approved, ApprovedPlan, Boards, BoardsPlan, Circuits, CircuitsPlan, DataSet, Examples, Held, Locate, Mixed, Photometry,
+};
 
 /// How many approved samples are read from the store at a time.
 const PAGE: usize = 1000;
@@ -42,12 +44,16 @@ pub(super) fn source(context: &Context, args: &TrainArgs) -> Result<Source, Fail
             Ok(Source { examples: Arc::new(boards(args, seed, recipe)?), held: Some(held), data, warnings: Vec::new() })
         }
         (None, _) => {
-            let Samples { learn, held, data, warnings, .. } = samples(context, args)?;
-            let examples: Arc<dyn Examples> = Arc::new(learn);
-            Ok(Source { examples, held, data, warnings })
+            let Samples { learn, circuits, held, data, warnings, .. } = samples(context, args)?;
+            let Some([real, drawn]) = circuits else { return Ok(Source { examples: Arc::new(learn), held, data, warnings }) };
+            let part = args.circuits / 2.0;
+            let all: Vec<(Box<dyn Examples>, f64)> =
+                vec![(Box::new(learn), 1.0 - args.circuits), (Box::new(real), part), (Box::new(drawn), part)];
+            let says = format!("{} ({:.0} %) and printed circuits with generated defects", data.says, 100.0 * (1.0 - args.circuits));
+            Ok(Source { examples: Arc::new(Mixed::new(args.seed, all)?), held, data: DataSet { says, ..data }, warnings })
         }
         (Some(seed), Some(share)) => {
-            let Samples { project, learn, held, data, warnings } = samples(context, args)?;
+            let Samples { project, learn, held, data, warnings, .. } = samples(context, args)?;
             let says = format!("{} ({:.0} %) and {}", data.says, 100.0 * share, drawn(args, seed));
             let data = DataSet { says, ..data };
             let held = match held {
@@ -86,6 +92,8 @@ fn held_boards(args: &TrainArgs, seed: u64, recipe: Recipe) -> Result<Held, Fail
 struct Samples {
     project: Project,
     learn: Approved,
+    /// Of the approved samples with other defects, and drawn.
+    circuits: Option<[Circuits; 2]>,
     held: Option<Held>,
     data: DataSet,
     warnings: Vec<String>,
@@ -130,8 +138,18 @@ fn samples(context: &Context, args: &TrainArgs) -> Result<Samples, Failure> {
             Some(Held { count: plain.round(), examples: Arc::new(plain) })
         }
     };
+    let circuits = match args.circuits > 0.0 {
+        false => None,
+        true => {
+            let plan = CircuitsPlan { seed: args.seed, one_shot: args.one_shot_share as f32, ..CircuitsPlan::default() };
+            let of_samples = locate(Folders::of(&project, &store)?);
+            let real = Circuits::on(plan.clone(), project.recipe.clone(), learnt.clone(), of_samples)?;
+            let of_pool = locate(Folders::of(&project, &store)?);
+            Some([real, Circuits::drawn(plan, project.recipe.clone(), of_pool)?])
+        }
+    };
     let learn = make(plan, learnt)?;
-    Ok(Samples { learn, held, data, warnings, project })
+    Ok(Samples { learn, circuits, held, data, warnings, project })
 }
 
 /// Which kinds of conversation are made of samples where this share of them is to be one-shot.
