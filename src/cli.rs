@@ -88,7 +88,7 @@ enum Command {
     /// Compare two models, adapters, instructions, exemplars or kinds on the same samples.
     Compare(compare::CompareArgs),
     /// Train a model on approved samples, or on generated boards.
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Make models to try.
     Model(model::ModelArgs),
     /// Write the training set from approved samples.

@@ -158,11 +158,11 @@ fn a_resumed_run_is_the_same_run() {
 fn a_few_examples_are_learnt_by_heart_and_predicted() {
     let setting = Setting::new();
     let full = setting.load();
-    let plan = Plan { steps: 60, warm_up: 5, learning_rate: 4e-3, evaluate_every: 20, evaluate_on: 4, ..plan() };
+    let plan = Plan { steps: 40, warm_up: 5, learning_rate: 6e-3, evaluate_every: 20, evaluate_on: 4, ..plan() };
     let (summary, events) = setting.train(&full, &plan, 4, false, None).unwrap();
     let losses = losses(&events);
     let (first, last) = (losses[0], losses[losses.len() - 1]);
-    assert!(last.0 < first.0 / 10.0, "{first:?} {last:?}");
+    assert!(last.0 < first.0 / 8.0, "{first:?} {last:?}");
     assert!(losses.iter().take(20).any(|(_, dense)| dense.is_some()));
     assert!(summary.best.is_some_and(|best| best >= 0.5), "{summary:?}");
     let out = tempfile::tempdir().unwrap();

@@ -35,6 +35,7 @@ const TOOL: &str = concat!("mekiki ", env!("CARGO_PKG_VERSION"));
 /// Ends with a checkpoint's folder that predict loads and transformers too (with --lora: an adapter's, for peft). A run that
 /// is interrupted keeps a checkpoint in that folder, from which --resume goes on.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of the command line")]
 pub(super) struct TrainArgs {
     /// The folder of the trained model: new, or empty, or that of the run that is resumed. In a project, a plain name is a
     /// folder below its models. With --emit, the folder of the job.
@@ -176,14 +177,11 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         // What is only planned may be for another machine.
         let on_cpu = args.device == Some(DeviceName::Cpu);
         let plan = plan(args, on_cpu, lora);
-        return match (args.emit, &args.out) {
-            (Some(trainer), Some(out)) => {
-                job::run(context, (trainer, args.gpus), &plan, (&base, &config, &processor), examples.as_ref(), &absolute(out))
-            }
-            _ => {
-                let room = args.memory.map(|gigabytes| (gigabytes * 1e9) as u64);
-                memory::run(context, (&config, &processor), &plan, examples.as_ref(), room, !on_cpu)
-            }
+        return if let (Some(trainer), Some(out)) = (args.emit, &args.out) {
+            job::run(context, (trainer, args.gpus), &plan, (&base, &config, &processor), examples.as_ref(), &absolute(out))
+        } else {
+            let room = args.memory.map(|gigabytes| (gigabytes * 1e9) as u64);
+            memory::run(context, (&config, &processor), &plan, examples.as_ref(), room, !on_cpu)
         };
     }
     let named = args.out.as_deref().ok_or_else(|| Failure::usage("name the trained model with --out"))?;
@@ -245,6 +243,9 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         let path = out.join("README.md");
         std::fs::write(&path, card.text()).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
     }
+    if summary.finished {
+        train::forget(&out)?;
+    }
     context.out.object(&json!({
         "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,
         "kept": summary.kept, "best": summary.best, "warnings": warnings,
@@ -261,9 +262,10 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         summary.kept,
         out.display()
     ));
-    match args.lora.lora {
-        true => context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display())),
-        false => context.out.line(format_args!("next: mekiki predict --model {}", out.display())),
+    if args.lora.lora {
+        context.out.line(format_args!("next: mekiki predict --model {} --adapter {}", base.display(), out.display()));
+    } else {
+        context.out.line(format_args!("next: mekiki predict --model {}", out.display()));
     }
     Ok(Outcome::Done)
 }
@@ -279,10 +281,9 @@ fn out(context: &Context, named: &Path) -> Result<PathBuf, Failure> {
 
 fn plan(args: &TrainArgs, on_cpu: bool, lora: Option<LoraPlan>) -> Plan {
     let dtype = match args.dtype {
-        Some(DtypeName::F32) => Precision::F32,
-        Some(DtypeName::Bf16) => Precision::Bf16,
         None if on_cpu => Precision::F32,
-        None => Precision::Bf16,
+        Some(DtypeName::F32) => Precision::F32,
+        Some(DtypeName::Bf16) | None => Precision::Bf16,
     };
     let usual = if lora.is_some() { Plan::lora() } else { Plan::scratch() };
     let batch = args.batch.map_or(usual.batch, |batch| batch as usize);

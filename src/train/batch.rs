@@ -94,7 +94,7 @@ fn cells(regions: &[Region], rows: usize, columns: usize) -> Vec<u32> {
     let mut best = vec![0.0_f32; rows * columns];
     for region in regions {
         let [x1, y1, x2, y2] = region.area;
-        let middle = |low: f32, high: f32, count: usize| (((low + high) / 2.0 * count as f32) as usize).min(count.saturating_sub(1));
+        let middle = |low: f32, high: f32, count: usize| ((f32::midpoint(low, high) * count as f32) as usize).min(count.saturating_sub(1));
         let centre = middle(y1, y2, rows) * columns + middle(x1, x2, columns);
         for (nth, cell) in cells.iter_mut().enumerate() {
             let (row, column) = ((nth / columns) as f32, (nth % columns) as f32);

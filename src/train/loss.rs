@@ -58,7 +58,9 @@ fn dense_loss(model: &Model, head: &Head, hidden: &Tensor, batch: &Batch, plan: 
     let logits = logits.broadcast_add(head.bias.as_tensor())?;
     let mut weights = dense_weights(plan, &batch.dense_targets);
     let all: f32 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= all.max(1e-6));
+    for weight in &mut weights {
+        *weight /= all.max(1e-6);
+    }
     let targets = Tensor::new(batch.dense_targets.as_slice(), model.device())?;
     let weights = Tensor::from_vec(weights, batch.dense_targets.len(), model.device())?;
     Ok(cross_entropy(&logits, &targets, &weights)?)

@@ -134,10 +134,16 @@ pub struct Summary {
     pub best: Option<f64>,
 }
 
-/// Trains. When it returns, the trainable's variables are the best ones.
+/// Trains. When it returns, the trainable's variables are the best ones. What the run can go on from stays in its folder
+/// until [`forget`] removes it.
 pub fn train(run: &Run<'_>, report: &mut dyn FnMut(&Event)) -> Result<Summary, TrainError> {
     let mut session = Session::new(run, report)?;
     session.run(report)
+}
+
+/// Removes what a run went on from, when what it made has been saved.
+pub fn forget(folder: &Path) -> Result<(), TrainError> {
+    saved::remove(folder)
 }
 
 struct Session<'a> {
@@ -336,9 +342,6 @@ impl<'a> Session<'a> {
             }
             _ => self.optimiser.steps,
         };
-        if finished {
-            saved::remove(self.run.folder)?;
-        }
         Ok(Summary {
             steps: self.optimiser.steps,
             samples: self.samples,

@@ -99,24 +99,21 @@ fn produce(source: &Source, size: usize, position: Position, sender: &SyncSender
     };
     let mut next = position.next;
     loop {
-        let made = match full(&waiting, size) {
-            Some(kind) => {
-                let rows = take(&mut waiting, kind, size);
-                let position = Position { next, waiting: waiting.iter().map(|(number, _)| *number).collect() };
-                source.batch(&rows).map(|batch| Next { batch, position })
-            }
-            None => {
-                let numbers: Vec<u64> = (next..next + size as u64).collect();
-                next += size as u64;
-                match source.draw(&numbers) {
-                    Ok(rows) => {
-                        waiting.extend(numbers.into_iter().zip(rows));
-                        continue;
-                    }
-                    Err(error) => Err(error),
+        let Some(kind) = full(&waiting, size) else {
+            let numbers: Vec<u64> = (next..next + size as u64).collect();
+            next += size as u64;
+            match source.draw(&numbers) {
+                Ok(rows) => waiting.extend(numbers.into_iter().zip(rows)),
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                    return;
                 }
             }
+            continue;
         };
+        let rows = take(&mut waiting, kind, size);
+        let position = Position { next, waiting: waiting.iter().map(|(number, _)| *number).collect() };
+        let made = source.batch(&rows).map(|batch| Next { batch, position });
         let failed = made.is_err();
         if sender.send(made).is_err() || failed {
             return;

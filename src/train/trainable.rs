@@ -69,8 +69,13 @@ impl Trainable for Full {
             let tensor = var.as_tensor().detach().to_dtype(DType::BF16)?.to_device(&Device::Cpu)?;
             Ok((name.clone(), tensor))
         });
-        let tensors: HashMap<String, Tensor> = tensors.collect::<Result<_, TrainError>>()?;
-        Ok(candle_core::safetensors::save(&tensors, dir.join("model.safetensors"))?)
+        let tensors: Vec<(String, Tensor)> = tensors.collect::<Result<_, TrainError>>()?;
+        // transformers asks in which framework's form tensors are written.
+        let format = Some([("format".to_owned(), "pt".to_owned())].into());
+        let (path, part) = (dir.join("model.safetensors"), dir.join("model.safetensors.part"));
+        safetensors::serialize_to_file(tensors.iter().map(|(name, tensor)| (name, tensor)), format, &part)
+            .map_err(|problem| ModelError::File { path: part.clone(), reason: problem.to_string() })?;
+        Ok(std::fs::rename(&part, &path).map_err(|source| ModelError::Io { path, source })?)
     }
 }
 

@@ -131,25 +131,23 @@ fn samples(context: &Context, args: &TrainArgs) -> Result<Samples, Failure> {
         let locate = locate(Folders::of(&project, &store)?);
         Ok(Approved::new(plan, samples, project.recipe.clone(), project.corners.clone(), locate)?)
     };
-    let held = match held.is_empty() {
-        true => None,
-        false => {
-            let plain = make(ApprovedPlan::plain(SamplingPlan::Both), held)?;
-            Some(Held { count: plain.round(), examples: Arc::new(plain) })
-        }
+    let held = if held.is_empty() {
+        None
+    } else {
+        let plain = make(ApprovedPlan::plain(SamplingPlan::Both), held)?;
+        Some(Held { count: plain.round(), examples: Arc::new(plain) })
     };
-    let circuits = match args.circuits > 0.0 {
-        false => None,
-        true => {
-            let plan = CircuitsPlan { seed: args.seed, one_shot: args.one_shot_share as f32, ..CircuitsPlan::default() };
-            let of_samples = locate(Folders::of(&project, &store)?);
-            let real = Circuits::on(plan.clone(), project.recipe.clone(), learnt.clone(), of_samples)?;
-            let of_pool = locate(Folders::of(&project, &store)?);
-            Some([real, Circuits::drawn(plan, project.recipe.clone(), of_pool)?])
-        }
+    let circuits = if args.circuits > 0.0 {
+        let plan = CircuitsPlan { seed: args.seed, one_shot: args.one_shot_share as f32, ..CircuitsPlan::default() };
+        let of_samples = locate(Folders::of(&project, &store)?);
+        let real = Circuits::on(plan.clone(), project.recipe.clone(), learnt.clone(), of_samples)?;
+        let of_pool = locate(Folders::of(&project, &store)?);
+        Some([real, Circuits::drawn(plan, project.recipe.clone(), of_pool)?])
+    } else {
+        None
     };
     let learn = make(plan, learnt)?;
-    Ok(Samples { learn, circuits, held, data, warnings, project })
+    Ok(Samples { project, learn, circuits, held, data, warnings })
 }
 
 /// Which kinds of conversation are made of samples where this share of them is to be one-shot.
@@ -177,7 +175,12 @@ fn data(project: &Project, samples: &[ApprovedSample]) -> Result<DataSet, Failur
         list.push_str(&line.to_string());
         list.push('\n');
     }
-    let says = format!("{} approved samples of the project {} (training split), instructions {}", samples.len(), project.name, project.recipe.instructions.identity());
+    let says = format!(
+        "{} approved samples of the project {} (training split), instructions {}",
+        samples.len(),
+        project.name,
+        project.recipe.instructions.identity()
+    );
     Ok(DataSet { says, hash: Some(imaging::hash_bytes(list.as_bytes())) })
 }
 

@@ -17,16 +17,19 @@ const HEIGHT: u16 = 16;
 /// The most points of a curve; more are thinned out.
 const MOST_POINTS: usize = 2000;
 
+/// Points of a curve: share of the run, and value.
+type Curve = Vec<(f64, f64)>;
+
 /// Curves of a run.
 #[derive(Debug, Default)]
 pub(super) struct Curves {
     last: Option<StepReport>,
     /// Shares of the run with the logarithms (to 10) of losses.
-    answer: Vec<(f64, f64)>,
-    dense: Vec<(f64, f64)>,
+    answer: Curve,
+    dense: Curve,
     /// Shares of the run with shares of right answers.
-    zero_shot: Vec<(f64, f64)>,
-    one_shot: Vec<(f64, f64)>,
+    zero_shot: Curve,
+    one_shot: Curve,
 }
 
 impl Curves {
@@ -94,7 +97,7 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn push(curve: &mut Vec<(f64, f64)>, x: f64, y: f64) {
+fn push(curve: &mut Curve, x: f64, y: f64) {
     if curve.len() >= MOST_POINTS {
         let mut nth = 0_usize;
         curve.retain(|_| {
@@ -109,7 +112,7 @@ fn chart(
     frame: &mut Frame<'_>,
     area: Rect,
     title: &'static str,
-    curves: &[(&'static str, Color, &Vec<(f64, f64)>)],
+    curves: &[(&'static str, Color, &Curve)],
     (bounds, labels): ([f64; 2], [String; 3]),
 ) {
     let datasets = curves.iter().filter(|(.., points)| !points.is_empty()).map(|(name, colour, points)| {
