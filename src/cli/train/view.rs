@@ -155,8 +155,9 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        // What is printed next stands where the curves were.
-        let _ = self.terminal.clear();
+        // What is printed next stands where the curves were. A terminal that has gone away needs nothing.
+        let top = self.terminal.get_frame().area().y;
+        let _ = self.terminal.clear().and_then(|()| self.terminal.set_cursor_position((0, top))).and_then(|()| self.terminal.show_cursor());
     }
 }
 
