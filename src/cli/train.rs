@@ -73,8 +73,6 @@ pub(super) struct TrainArgs {
     /// What to start from: a model of the project, or the folder of a checkpoint. The project's model, when nothing is given.
     #[arg(long, visible_alias = "model", value_name = "NAME|DIR")]
     from: Option<String>,
-    #[command(flatten)]
-    lora: LoraArgs,
     /// Optimiser steps, at most; 8000, or 1000 with --lora, when not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -141,6 +139,9 @@ pub(super) struct TrainArgs {
     /// Write the log (a JSON object a line) to this file; train.jsonl in the model's folder, when not given.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    // Last: its heading would be that of what follows.
+    #[command(flatten)]
+    lora: LoraArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -255,8 +255,30 @@ from datasets import load_dataset
 from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, SFTTrainer
+from trl.chat_template_utils import get_training_chat_template
 
 HERE = Path(__file__).resolve().parent
+# Plain ChatML that says which tokens are the assistant's, for templates that TRL does not know.
+PLAIN = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['role'] == 'assistant' %}{% generation %}"
+    "{% for part in message['content'] %}{{ part['text'] }}{% endfor %}<|im_end|>{% endgeneration %}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def with_template(processor, messages):
+    """The processor with a template that TRL can learn from, and that says the same."""
+    try:
+        get_training_chat_template(processor)
+    except ValueError:
+        before = processor.apply_chat_template(messages, tokenize=False)
+        processor.chat_template = processor.tokenizer.chat_template = PLAIN
+        after = processor.apply_chat_template(messages, tokenize=False)
+        if before != after:
+            sys.exit(f"expected a chat template that TRL can learn from, or one that writes ChatML as here:\n{after}\ngot:\n{before}")
+    return processor
 
 
 def main():
@@ -277,7 +299,7 @@ def main():
     model = AutoModelForImageTextToText.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))
     trainer = SFTTrainer(
         model=model, args=SFTConfig(**settings), train_dataset=train, eval_dataset=validation if len(validation) else None,
-        processing_class=AutoProcessor.from_pretrained(job["model"]), peft_config=LoraConfig(**job["lora"]) if job["lora"] else None,
+        processing_class=with_template(AutoProcessor.from_pretrained(job["model"]), train[0]["messages"]), peft_config=LoraConfig(**job["lora"]) if job["lora"] else None,
     )
     trainer.train()
     trainer.save_model()

@@ -9,7 +9,6 @@ use super::super::context::Context;
 use super::super::output::{Failure, Outcome};
 use super::super::plan::Folders;
 use super::source;
-use crate::domain::Split;
 use crate::export::{self, Format, Request};
 use crate::model::checkpoint::read_text;
 use crate::model::processor::Processor;
@@ -51,7 +50,6 @@ pub(super) fn run(
     let folders = Folders::of(&project, &store)?;
     let mut warnings = Vec::new();
     let approved = source::approved(&store, &mut warnings)?;
-    let used = approved.into_iter().filter(|sample| project.splits.split_of(&sample.sample().group) != Split::Test);
     let request = Request {
         recipe: &project.recipe,
         plan: source::kinds(plan.one_shot_share),
@@ -64,7 +62,7 @@ pub(super) fn run(
         tool: super::TOOL,
         project: &project.name,
     };
-    let report = export::export(&request, used.map(Ok::<_, StoreError>), &|_| {})?;
+    let report = export::export(&request, approved.into_iter().map(Ok::<_, StoreError>), &|_| {})?;
     warnings.extend(report.warnings);
     let (train, validation) = listed(&data)?;
     let model = base_name(base);
