@@ -48,7 +48,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "GB", requires = "foretell", value_parser = positive)]
     memory: Option<f64>,
     /// Do not train: write a job for another trainer, with the data set, for several GPUs.
-    #[arg(long, value_enum, value_name = "TRAINER", conflicts_with_all = ["resume", "boards"])]
+    #[arg(long, value_enum, value_name = "TRAINER", conflicts_with_all = ["resume", "boards", "circuits"])]
     emit: Option<TrainerName>,
     /// With --emit: how many GPUs.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "emit", value_parser = clap::value_parser!(u32).range(1..=1024))]
