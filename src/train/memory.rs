@@ -22,10 +22,11 @@ use crate::model::processor::Grid;
 use crate::model::qwen_vl::{Config, parameters};
 use activations::Batch;
 
-/// What a CUDA program takes before it computes: context, kernels, cuBLAS's workspace. Measured on an H200 with CUDA 13; to be
-/// measured again for other drivers.
+/// What a CUDA program takes before it computes: context, kernels, cuBLAS's workspace. Assumed, not measured: the difference
+/// between what a short run's log says and the other terms is the figure to put here.
 pub const CONTEXT: u64 = 640 << 20;
-/// What the allocator's pool holds besides what is asked of it, as a share.
+/// What the allocator's pool holds besides what is asked of it, as a share. Assumed as well: where it is wrong, long runs are
+/// off by the same share as short ones.
 pub const POOL: f64 = 0.03;
 
 /// An image of the longest conversations.
