@@ -81,8 +81,7 @@ pub(super) fn tower(config: &Config, batch: &Batch, whole: bool) -> usize {
     let vision = &config.vision;
     let (width, inner, patches) = (vision.hidden, vision.intermediate, batch.patches());
     let mlp = match (&vision.tower, vision.activation) {
-        (Tower::Qwen25 { .. }, _) => 4,
-        (_, Activation::QuickGelu) => 4,
+        (Tower::Qwen25 { .. }, _) | (_, Activation::QuickGelu) => 4,
         _ => 2,
     };
     let joined = 16 * width + mlp * inner;

@@ -61,7 +61,7 @@ fn one(outline: Outline, processor: &Processor, config: &Config) -> Result<(Load
     let grids = outline.images.iter().map(|shown| processor.images.grid(shown.size.0, shown.size.1)).collect::<Result<Vec<_>, _>>()?;
     let spoken = Spoken::new(processor, config, &outline.conversation, &grids)?;
     let query = outline.conversation.images().position(|image| image.role == ImageRole::Query);
-    let dense = query.and_then(|query| spoken.images.get(query)).map_or(0, |place| place.len());
+    let dense = query.and_then(|query| spoken.images.get(query)).map_or(0, std::ops::Range::len);
     let load = Load {
         kind: outline.conversation.kind,
         tokens: spoken.ids.len(),
