@@ -5,8 +5,8 @@
 
 mod augment;
 mod batch;
-mod device;
 mod card;
+mod device;
 pub mod emit;
 mod error;
 mod example;
@@ -24,7 +24,7 @@ mod trainable;
 pub use augment::Photometry;
 pub use card::{Card, DataSet};
 pub use error::TrainError;
-pub use example::{Example, Examples, OutlinedImage, Outline, Region, Shown};
+pub use example::{Example, Examples, Outline, OutlinedImage, Region, Shown};
 pub use examples::{Approved, ApprovedPlan, Boards, BoardsPlan, Circuits, CircuitsPlan, Classes, ExamplesError, Locate, Mixed};
 pub use lora::{Lora, base_name};
 pub use plan::{DensePlan, LoraPlan, Plan, Precision};

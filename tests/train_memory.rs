@@ -82,8 +82,9 @@ fn measured(base: &Path, config: &Config, trainable: &dyn Trainable, load: &Load
     };
     let all: Vec<WholeRow> = (0..rows).map(row).collect();
     let whole = Whole::new(config, &all, pictures.grids().to_vec(), 16).unwrap();
-    let places: Vec<u32> =
-        (0..rows).flat_map(|row| (0..load.answer).map(move |at| (row * whole_tokens(load) + load.tokens - load.answer + at) as u32)).collect();
+    let places: Vec<u32> = (0..rows)
+        .flat_map(|row| (0..load.answer).map(move |at| (row * whole_tokens(load) + load.tokens - load.answer + at) as u32))
+        .collect();
     let targets = Tensor::new(vec![3_u32; places.len()], &Device::Cpu).unwrap();
     let weights = Tensor::full(1.0_f32, places.len(), &Device::Cpu).unwrap();
     let before = LIVE.load(Ordering::Relaxed);
@@ -110,8 +111,10 @@ fn bytes(terms: &[Term], names: &[&str]) -> u64 {
 }
 
 fn load(grids: &[(usize, usize, Option<usize>)], text: usize, merge: usize) -> Load {
-    let images: Vec<ShownImage> =
-        grids.iter().map(|(height, width, different)| ShownImage { grid: Grid { height: *height, width: *width }, different: *different }).collect();
+    let images: Vec<ShownImage> = grids
+        .iter()
+        .map(|(height, width, different)| ShownImage { grid: Grid { height: *height, width: *width }, different: *different })
+        .collect();
     let tokens = images.iter().map(|shown| shown.grid.patches() / (merge * merge) + 1).sum::<usize>() + text;
     Load { kind: Kind::OneShot, tokens, answer: 24, dense: 0, images }
 }

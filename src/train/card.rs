@@ -82,7 +82,8 @@ impl Card<'_> {
         }
         match &plan.lora {
             Some(lora) => {
-                let alpha = if lora.rslora { format!("{} / √{}", lora.alpha, lora.rank) } else { format!("{} / {}", lora.alpha, lora.rank) };
+                let alpha =
+                    if lora.rslora { format!("{} / √{}", lora.alpha, lora.rank) } else { format!("{} / {}", lora.alpha, lora.rank) };
                 let layers = if lora.targets.is_empty() { "all linear layers".to_owned() } else { lora.targets.join(", ") };
                 let tower = if lora.vision { ", the vision tower's too" } else { "" };
                 writeln!(card, "| method | LoRA, rank {}, scale {alpha}, dropout {}, {}{tower} |", lora.rank, lora.dropout, cell(&layers))?;
@@ -102,7 +103,10 @@ impl Card<'_> {
         writeln!(card, "| time | {:.0} s |", summary.seconds)?;
         match &license {
             Some(license) => writeln!(card, "| licence | {} |\n", cell(license))?,
-            None => writeln!(card, "| licence | not stated: add `license:` above before publishing; that of the base holds for what is made of it |\n")?,
+            None => writeln!(
+                card,
+                "| licence | not stated: add `license:` above before publishing; that of the base holds for what is made of it |\n"
+            )?,
         }
         self.results(card)?;
         writeln!(card, "## Plan\n\n```json\n{:#}\n```\n", json!(plan))?;

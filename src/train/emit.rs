@@ -101,7 +101,10 @@ impl Job<'_> {
         });
         let dtype = if plan.dtype == Precision::Bf16 { "bfloat16" } else { "float32" };
         let job = json!({ "model": self.model, "dtype": dtype, "sft": sft, "lora": lora });
-        let launch = format!("#!/bin/sh\n# {}: {} GPUs.\ncd \"$(dirname \"$0\")\" && exec accelerate launch --config_file accelerate.yaml train.py \"$@\"\n", self.tool, self.gpus);
+        let launch = format!(
+            "#!/bin/sh\n# {}: {} GPUs.\ncd \"$(dirname \"$0\")\" && exec accelerate launch --config_file accelerate.yaml train.py \"$@\"\n",
+            self.tool, self.gpus
+        );
         vec![
             ("job.json", pretty(&job)),
             ("train.py", TRL.to_owned()),
@@ -182,7 +185,10 @@ impl Job<'_> {
             let _ = writeln!(yaml, "{key}: {value}");
         }
         let torchrun = if self.gpus > 1 { format!("FORCE_TORCHRUN=1 NPROC_PER_NODE={} ", self.gpus) } else { String::new() };
-        let launch = format!("#!/bin/sh\n# {}: {} GPUs.\ncd \"$(dirname \"$0\")\" && exec env {torchrun}llamafactory-cli train train.yaml \"$@\"\n", self.tool, self.gpus);
+        let launch = format!(
+            "#!/bin/sh\n# {}: {} GPUs.\ncd \"$(dirname \"$0\")\" && exec env {torchrun}llamafactory-cli train train.yaml \"$@\"\n",
+            self.tool, self.gpus
+        );
         files.extend([
             ("train.yaml", yaml),
             ("launch.sh", launch),
@@ -200,7 +206,11 @@ impl Job<'_> {
         );
         let step = micro * self.gpus.max(1) * ((plan.batch as f64 / (micro * self.gpus.max(1)) as f64).round().max(1.0) as usize);
         if step != plan.batch {
-            let _ = writeln!(text, "- A step has {step} conversations where the plan says {}: {} GPUs with {micro} each do not divide it.", plan.batch, self.gpus);
+            let _ = writeln!(
+                text,
+                "- A step has {step} conversations where the plan says {}: {} GPUs with {micro} each do not divide it.",
+                plan.batch, self.gpus
+            );
         }
         if plan.dense.is_some() {
             text.push_str("- The loss on the query's vision tokens is mekiki's own: this job learns from answers only.\n");

@@ -93,7 +93,12 @@ pub(super) fn run(
     for warning in &warnings {
         context.out.line(format_args!("note: {warning}"));
     }
-    context.out.line(format_args!("{} conversations of up to {longest} tokens and {} in {}", report.conversations, names.join(", "), out.display()));
+    context.out.line(format_args!(
+        "{} conversations of up to {longest} tokens and {} in {}",
+        report.conversations,
+        names.join(", "),
+        out.display()
+    ));
     context.out.line(format_args!("next: sh {}", out.join("launch.sh").display()));
     Ok(Outcome::Done)
 }

@@ -66,12 +66,18 @@ fn tell(context: &Context, plan: &Plan, memory: &Memory, card: Option<Card>) {
         let load = &pass.load;
         say(format_args!("while gradients are computed of {} {} conversations", plan.micro_batch.min(plan.batch), load.kind));
         let images: Vec<String> = load.images.iter().map(|shown| format!("{} x {}", shown.grid.height, shown.grid.width)).collect();
-        say(format_args!("  the longest has {} tokens, {} of them its answer; images of {} patches", load.tokens, load.answer, images.join(", ")));
+        say(format_args!(
+            "  the longest has {} tokens, {} of them its answer; images of {} patches",
+            load.tokens,
+            load.answer,
+            images.join(", ")
+        ));
         terms(&pass.terms);
     }
     say(format_args!("while the optimiser steps"));
     terms(std::slice::from_ref(&memory.step));
-    let card = card.map_or_else(|| "no common GPU holds it".to_owned(), |card| format!("the smallest common GPU that holds it: {}", card.name));
+    let card =
+        card.map_or_else(|| "no common GPU holds it".to_owned(), |card| format!("the smallest common GPU that holds it: {}", card.name));
     say(format_args!("at the most {} GB; {card}", gigabytes(memory.peak)));
 }
 

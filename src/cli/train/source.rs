@@ -177,7 +177,12 @@ fn data(project: &Project, samples: &[ApprovedSample]) -> Result<DataSet, Failur
         list.push_str(&line.to_string());
         list.push('\n');
     }
-    let says = format!("{} approved samples of the project {} (training split), instructions {}", samples.len(), project.name, project.recipe.instructions.identity());
+    let says = format!(
+        "{} approved samples of the project {} (training split), instructions {}",
+        samples.len(),
+        project.name,
+        project.recipe.instructions.identity()
+    );
     Ok(DataSet { says, hash: Some(imaging::hash_bytes(list.as_bytes())) })
 }
 

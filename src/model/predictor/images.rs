@@ -14,7 +14,6 @@ use crate::imaging::{self, ImageError, Limits, Picture};
 use crate::model::processor::Grid;
 use crate::model::qwen_vl::{ImageEmbedding, PlacedPixels};
 
-
 /// An image as far as it is known.
 #[derive(Debug)]
 pub(super) struct Image {

@@ -221,7 +221,10 @@ impl Vision {
     /// The most scores at once: attention in one kernel keeps none of them.
     fn most_scores(&self, like: &Linear) -> usize {
         #[cfg(feature = "cuda")]
-        if super::cuda::Kernels::of(like.weight()).is_some() && self.fuses() && super::fused::in_one_kernel(self.config.hidden / self.config.heads) {
+        if super::cuda::Kernels::of(like.weight()).is_some()
+            && self.fuses()
+            && super::fused::in_one_kernel(self.config.hidden / self.config.heads)
+        {
             return MOST_SCORES_UNKEPT;
         }
         let _ = like;

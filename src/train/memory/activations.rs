@@ -140,5 +140,7 @@ pub(super) fn passing(config: &Config, batch: &Batch, value: usize, tower: bool,
 pub(super) fn looking(config: &Config, batch: &Batch) -> usize {
     let vision = &config.vision;
     let patches = batch.patches();
-    3 * batch.seen(config).1 + patches * (8 * vision.hidden + 2 * vision.intermediate + 3 * vision.patch * vision.patch) + features(config, batch)
+    3 * batch.seen(config).1
+        + patches * (8 * vision.hidden + 2 * vision.intermediate + 3 * vision.patch * vision.patch)
+        + features(config, batch)
 }
