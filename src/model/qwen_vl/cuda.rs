@@ -51,7 +51,8 @@ pub(super) struct Heads<'a> {
     /// A layer's keys and values, `[rows, kv heads, capacity, width]`, and the first slot that is written.
     pub(super) cache: (&'a Tensor, &'a Tensor),
     pub(super) start: usize,
-    pub(super) heads: usize,
+    /// Heads of the queries.
+    pub(super) count: usize,
 }
 
 /// The intermediate code, made once for the first device's generation.
@@ -99,7 +100,7 @@ impl Kernels {
     }
 
     /// Where a contiguous tensor's values lie.
-    fn pointer<T: CudaDType>(&self, x: &Tensor) -> Result<u64> {
+    fn pointer<T: CudaDType>(x: &Tensor) -> Result<u64> {
         let (storage, layout) = x.storage_and_layout();
         let Storage::Cuda(storage) = &*storage else { bail!("expected a tensor on the GPU") };
         if !layout.is_contiguous() {
@@ -110,20 +111,20 @@ impl Kernels {
         Ok(pointer + (layout.start_offset() * size_of::<T>()) as u64)
     }
 
-    fn at(&self, x: &Tensor) -> Result<Given> {
-        Ok(Given::Pointer(self.pointer::<bf16>(x)?))
+    fn at(x: &Tensor) -> Result<Given> {
+        Ok(Given::Pointer(Self::pointer::<bf16>(x)?))
     }
 
-    fn maybe(&self, x: Option<&Tensor>) -> Result<Given> {
-        x.map_or(Ok(Given::Pointer(0)), |x| self.at(x))
+    fn maybe(x: Option<&Tensor>) -> Result<Given> {
+        x.map_or(Ok(Given::Pointer(0)), |x| Self::at(x))
     }
 
-    fn at_f32(&self, x: &Tensor) -> Result<Given> {
-        Ok(Given::Pointer(self.pointer::<f32>(x)?))
+    fn at_f32(x: &Tensor) -> Result<Given> {
+        Ok(Given::Pointer(Self::pointer::<f32>(x)?))
     }
 
-    fn at_u32(&self, x: &Tensor) -> Result<Given> {
-        Ok(Given::Pointer(self.pointer::<u32>(x)?))
+    fn at_u32(x: &Tensor) -> Result<Given> {
+        Ok(Given::Pointer(Self::pointer::<u32>(x)?))
     }
 
     /// A tensor whose values are written before anybody reads them.
@@ -141,9 +142,9 @@ impl Kernels {
         let out = self.room(x.dims(), DType::BF16)?;
         let count = x.elem_count() / EIGHT;
         let given = [
-            self.at(x)?,
-            self.maybe(bias)?,
-            self.at(&out)?,
+            Self::at(x)?,
+            Self::maybe(bias)?,
+            Self::at(&out)?,
             Given::Count(count as u64),
             Given::Size((columns / EIGHT) as u32),
             which(activation),
@@ -159,7 +160,7 @@ impl Kernels {
             bail!("{:?} times {:?}", gate.dims(), up.dims());
         }
         let out = self.room(gate.dims(), DType::BF16)?;
-        let given = [self.at(gate)?, self.at(up)?, self.at(&out)?, Given::Count(count as u64), which(Some(activation))];
+        let given = [Self::at(gate)?, Self::at(up)?, Self::at(&out)?, Given::Count(count as u64), which(Some(activation))];
         self.launch_flat("gated", count, &given)?;
         Ok(out)
     }
@@ -185,13 +186,13 @@ impl Kernels {
         let sum = if change.is_some() { self.room(x.dims(), DType::BF16)? } else { x.clone() };
         let out = self.room(x.dims(), DType::BF16)?;
         let given = [
-            self.at(x)?,
-            self.maybe(change.map(|(change, _)| change))?,
-            self.maybe(change.and_then(|(_, bias)| bias))?,
-            self.at(weight)?,
-            self.maybe(bias)?,
-            self.at(&sum)?,
-            self.at(&out)?,
+            Self::at(x)?,
+            Self::maybe(change.map(|(change, _)| change))?,
+            Self::maybe(change.and_then(|(_, bias)| bias))?,
+            Self::at(weight)?,
+            Self::maybe(bias)?,
+            Self::at(&sum)?,
+            Self::at(&out)?,
             Given::Size(columns as u32),
             Given::Factor(eps),
         ];
@@ -217,11 +218,11 @@ impl Kernels {
         }
         let count = rows * 3 * heads * half / EIGHT;
         let given = [
-            self.at(x)?,
-            self.maybe(bias)?,
-            self.at_f32(cos)?,
-            self.at_f32(sin)?,
-            self.at(out)?,
+            Self::at(x)?,
+            Self::maybe(bias)?,
+            Self::at_f32(cos)?,
+            Self::at_f32(sin)?,
+            Self::at(out)?,
             Given::Count(count as u64),
             Given::Size(heads as u32),
             Given::Size(half as u32),
@@ -239,11 +240,11 @@ impl Kernels {
         }
         let (cos, sin) = (self.room(&[tokens, half], DType::F32)?, self.room(&[tokens, half], DType::F32)?);
         let given = [
-            self.at_u32(positions)?,
-            self.at_f32(frequencies)?,
-            self.at_u32(axes)?,
-            self.at_f32(&cos)?,
-            self.at_f32(&sin)?,
+            Self::at_u32(positions)?,
+            Self::at_f32(frequencies)?,
+            Self::at_u32(axes)?,
+            Self::at_f32(&cos)?,
+            Self::at_f32(&sin)?,
             Given::Size((tokens * half) as u32),
             Given::Size(half as u32),
         ];
@@ -258,7 +259,7 @@ impl Kernels {
         let [query, key, value] = heads.projected;
         let (places, half) = heads.cos.dims2()?;
         let tokens = places / rows;
-        let shaped = query.dims() == [places, heads.heads * width]
+        let shaped = query.dims() == [places, heads.count * width]
             && key.dims() == [places, kv_heads * width]
             && value.dims() == key.dims()
             && heads.sin.dims() == heads.cos.dims()
@@ -266,23 +267,23 @@ impl Kernels {
         if !shaped || tokens * rows != places || width != 2 * half || half % 2 != 0 || heads.start + tokens > capacity {
             bail!("heads of {half} angles for {places} tokens");
         }
-        let shape = if by_head { [rows, heads.heads, tokens, width] } else { [rows, tokens, heads.heads, width] };
+        let shape = if by_head { [rows, heads.count, tokens, width] } else { [rows, tokens, heads.count, width] };
         let out = self.room(&shape, DType::BF16)?;
-        let warps = places * (heads.heads + 2 * kv_heads);
+        let warps = places * (heads.count + 2 * kv_heads);
         let given = [
-            self.at(query)?,
-            self.at(key)?,
-            self.at(value)?,
-            self.maybe(heads.norms.map(|[query, _]| query))?,
-            self.maybe(heads.norms.map(|[_, key]| key))?,
-            self.at_f32(heads.cos)?,
-            self.at_f32(heads.sin)?,
-            self.at(&out)?,
-            self.at(heads.cache.0)?,
-            self.at(heads.cache.1)?,
+            Self::at(query)?,
+            Self::at(key)?,
+            Self::at(value)?,
+            Self::maybe(heads.norms.map(|[query, _]| query))?,
+            Self::maybe(heads.norms.map(|[_, key]| key))?,
+            Self::at_f32(heads.cos)?,
+            Self::at_f32(heads.sin)?,
+            Self::at(&out)?,
+            Self::at(heads.cache.0)?,
+            Self::at(heads.cache.1)?,
             Given::Count(warps as u64),
             Given::Size(tokens as u32),
-            Given::Size(heads.heads as u32),
+            Given::Size(heads.count as u32),
             Given::Size(kv_heads as u32),
             Given::Size(width as u32),
             Given::Size(capacity as u32),
@@ -303,10 +304,10 @@ impl Kernels {
         }
         let out = self.room(scores.dims(), DType::BF16)?;
         let given = [
-            self.at(scores)?,
-            self.at(&out)?,
-            self.at_u32(ends)?,
-            self.at_u32(ranges)?,
+            Self::at(scores)?,
+            Self::at(&out)?,
+            Self::at_u32(ends)?,
+            Self::at_u32(ranges)?,
             Given::Size(heads as u32),
             Given::Size(tokens as u32),
             Given::Size(keys as u32),
@@ -323,7 +324,7 @@ impl Kernels {
             bail!("rows of {columns} values");
         }
         let out = self.room(&[rows], DType::F32)?;
-        let given = [self.at(x)?, self.at_f32(&out)?, Given::Size((columns / EIGHT) as u32)];
+        let given = [Self::at(x)?, Self::at_f32(&out)?, Given::Size((columns / EIGHT) as u32)];
         self.launch("log_sum_exp", (rows, 1, 1), THREADS, &given)?;
         Ok(out)
     }
@@ -341,15 +342,15 @@ impl Kernels {
             if !fits || width % EIGHT != 0 || job.filled > slots || used > capacity || job.from_row >= rows || job.to_row >= to_rows {
                 bail!("{} slots of {:?} into {:?}", job.filled, job.from.dims(), job.to.dims());
             }
-            let from = self.pointer::<bf16>(job.from)? + (job.from_row * heads * slots * width * size_of::<bf16>()) as u64;
-            let to = self.pointer::<bf16>(job.to)? + (job.to_row * heads * capacity * width * size_of::<bf16>()) as u64;
+            let from = Self::pointer::<bf16>(job.from)? + (job.from_row * heads * slots * width * size_of::<bf16>()) as u64;
+            let to = Self::pointer::<bf16>(job.to)? + (job.to_row * heads * capacity * width * size_of::<bf16>()) as u64;
             numbers.extend([from.cast_signed(), to.cast_signed(), slots as i64, job.filled as i64]);
         }
         let numbers = Tensor::new(numbers, &Device::Cuda(self.device.clone()))?;
         let eighths = width / EIGHT;
         let chunks = (used * eighths).div_ceil(4 * THREADS as usize).max(1);
         let given = [
-            Given::Pointer(self.pointer::<i64>(&numbers)?),
+            Given::Pointer(Self::pointer::<i64>(&numbers)?),
             Given::Size(used as u32),
             Given::Size(capacity as u32),
             Given::Size(eighths as u32),

@@ -96,9 +96,9 @@ impl Text {
                 sin: &sin,
                 cache: cache.layer(index),
                 start: cache.len(),
-                heads: self.config.heads,
+                count: self.config.heads,
             };
-            let seen = self.attend(kernels, &heads, &looks)?;
+            let seen = attend(kernels, &heads, &looks)?;
             let attended = Change::of(&layer.output, &seen)?;
             let (sum, normed) = layer.mlp_norm.after(kernels, &sum, Some(&attended))?;
             let mut added = layer.inner(kernels, &normed)?;
@@ -148,32 +148,32 @@ impl Text {
         let ranges = ranges.into_iter().flatten().collect::<Vec<_>>();
         Ok(Looks::Ranges { ends: Tensor::new(ends, x.device())?, ranges: Tensor::new(ranges, x.device())? })
     }
+}
 
-    /// `[rows · tokens, heads · width]`
-    fn attend(&self, kernels: &Kernels, heads: &Heads<'_>, looks: &Looks) -> Result<Tensor, ModelError> {
-        let (places, half) = heads.cos.dims2()?;
-        let (width, rows) = (2 * half, heads.cache.0.dim(0)?);
-        let (count, tokens) = (heads.heads, places / rows);
-        let keys = heads.start + tokens;
-        let scale = (width as f32).sqrt().recip();
-        let (key, value) = (heads.cache.0.narrow(2, 0, keys)?, heads.cache.1.narrow(2, 0, keys)?);
-        match looks {
-            #[cfg(feature = "flash-attn")]
-            Looks::Before => {
-                let query = kernels.text_heads(heads, false)?;
-                let seen = candle_flash_attn::flash_attn(&query, &key.transpose(1, 2)?, &value.transpose(1, 2)?, scale, true)?;
-                Ok(seen.reshape((places, count * width))?)
-            }
-            Looks::Ranges { ends, ranges } => {
-                let query = kernels.text_heads(heads, true)?;
-                let kv_heads = key.dim(1)?;
-                // Query heads that share a key head become further tokens of it, so that keys are never repeated.
-                let shape = (rows, kv_heads, count / kv_heads * tokens);
-                let scores = query.reshape((shape.0, shape.1, shape.2, width))?.matmul(&key.transpose(2, 3)?)?;
-                let shares = kernels.softmax_of_ranges(&scores.reshape((rows, count, tokens, keys))?, ends, ranges, scale)?;
-                let seen = shares.reshape((shape.0, shape.1, shape.2, keys))?.matmul(&value)?;
-                Ok(seen.reshape((rows, count, tokens, width))?.transpose(1, 2)?.reshape((places, count * width))?)
-            }
+/// `[rows · tokens, heads · width]`
+fn attend(kernels: &Kernels, heads: &Heads<'_>, looks: &Looks) -> Result<Tensor, ModelError> {
+    let (places, half) = heads.cos.dims2()?;
+    let (width, rows) = (2 * half, heads.cache.0.dim(0)?);
+    let (count, tokens) = (heads.count, places / rows);
+    let keys = heads.start + tokens;
+    let scale = (width as f32).sqrt().recip();
+    let (key, value) = (heads.cache.0.narrow(2, 0, keys)?, heads.cache.1.narrow(2, 0, keys)?);
+    match looks {
+        #[cfg(feature = "flash-attn")]
+        Looks::Before => {
+            let query = kernels.text_heads(heads, false)?;
+            let seen = candle_flash_attn::flash_attn(&query, &key.transpose(1, 2)?, &value.transpose(1, 2)?, scale, true)?;
+            Ok(seen.reshape((places, count * width))?)
+        }
+        Looks::Ranges { ends, ranges } => {
+            let query = kernels.text_heads(heads, true)?;
+            let kv_heads = key.dim(1)?;
+            // Query heads that share a key head become further tokens of it, so that keys are never repeated.
+            let shape = (rows, kv_heads, count / kv_heads * tokens);
+            let scores = query.reshape((shape.0, shape.1, shape.2, width))?.matmul(&key.transpose(2, 3)?)?;
+            let shares = kernels.softmax_of_ranges(&scores.reshape((rows, count, tokens, keys))?, ends, ranges, scale)?;
+            let seen = shares.reshape((shape.0, shape.1, shape.2, keys))?.matmul(&value)?;
+            Ok(seen.reshape((rows, count, tokens, width))?.transpose(1, 2)?.reshape((places, count * width))?)
         }
     }
 }

@@ -128,10 +128,12 @@ impl Linear {
             return Ok(y);
         }
         #[cfg(feature = "cuda")]
-        if mode == Mode::Infer && (self.bias.is_some() || activation.is_some()) && y.dim(D::Minus1)?.is_multiple_of(8) {
-            if let Some(kernels) = Kernels::of(&y) {
-                return Ok(kernels.bias_activate(&y, self.bias.as_ref(), activation)?);
-            }
+        if mode == Mode::Infer
+            && (self.bias.is_some() || activation.is_some())
+            && y.dim(D::Minus1)?.is_multiple_of(8)
+            && let Some(kernels) = Kernels::of(&y)
+        {
+            return Ok(kernels.bias_activate(&y, self.bias.as_ref(), activation)?);
         }
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
