@@ -88,7 +88,7 @@ impl Lab {
     }
 
     fn predictor(&self, prefixes: usize, images: usize) -> Predictor {
-        let settings = Settings { prefixes, images, decide: EXACT };
+        let settings = Settings { prefixes, images, decide: EXACT, apart: false };
         let dir = self.dir.path().join("model");
         Predictor::load(&dir, &Device::Cpu, DType::F32, None, &self.project.recipe, settings).unwrap()
     }
@@ -229,6 +229,28 @@ fn probabilities_are_those_of_whole_answers() {
             same(&decision.fields[&field.id], &expected, 1e-4);
         }
     }
+}
+
+#[test]
+fn what_was_asked_before_is_read_at_once() {
+    let lab = Lab::new();
+    let predictor = lab.predictor(1 << 24, 1 << 22);
+    let items = [lab.item(0, Kind::OneShot, Exemplar::Right), lab.item(1, Kind::OneShot, Exemplar::Right)];
+    let ask = || -> Vec<Decision> { predictor.predict(&items).into_iter().map(Result::unwrap).collect() };
+    let first = ask();
+    let passes = predictor.spent().passes;
+    let again = ask();
+    assert!(passes > 1);
+    assert_eq!(predictor.spent().passes, passes + 1);
+    assert_eq!(predictor.spent().effort.calls, 2 * passes);
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!(first.tokens, again.tokens);
+        for (field, prediction) in &first.fields {
+            same(prediction, &again.fields[field], 1e-4);
+        }
+    }
+    predictor.forget();
+    assert_eq!(predictor.spent(), mekiki::model::predictor::Spent::default());
 }
 
 #[test]

@@ -11,12 +11,15 @@ mod prompts;
 mod scorer;
 mod source;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 
-pub use images::Prepared;
+pub use prompts::Prepared;
 
 use super::ModelError;
 use super::adapter::{Adapter, AdapterError};
@@ -65,13 +68,37 @@ pub struct Settings {
     pub images: usize,
     /// How the answers are walked.
     pub decide: decide::Settings,
+    /// Whether to wait for the device behind every stage, so that [`Predictor::spent`] tells which one took how long;
+    /// otherwise what is asked of a device is paid for where its results are needed.
+    pub apart: bool,
+}
+
+/// How long the stages took, all batches together. Images are made ready beside the others, on other threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Reading, decoding and resizing images.
+    pub images: Duration,
+    /// Tokens of the prompts.
+    pub tokens: Duration,
+    /// The vision tower.
+    pub tower: Duration,
+    /// What prompts have in common: reading it, and laying it out for a batch.
+    pub shared: Duration,
+    /// The rest of the prompts.
+    pub prompts: Duration,
+    /// Deciding the answers.
+    pub answers: Duration,
+    /// What deciding asked for.
+    pub effort: decide::Effort,
+    /// The forward passes that it took.
+    pub passes: usize,
 }
 
 impl Settings {
     /// What fits a device: 1 GiB of each kind of memory on the CPU, more on an accelerator.
     pub fn of(device: &Device) -> Self {
         let (prefixes, images) = if device.is_cpu() { (1 << 30, 1 << 28) } else { (12 << 30, 2 << 30) };
-        Self { prefixes, images, decide: decide::Settings::default() }
+        Self { prefixes, images, decide: decide::Settings::default(), apart: false }
     }
 }
 
@@ -93,6 +120,9 @@ pub struct Predictor {
     settings: Settings,
     embeddings: Mutex<ByteCache<ContentHash, ImageEmbedding>>,
     prefixes: Mutex<ByteCache<ContentHash, Arc<Cache>>>,
+    spent: Mutex<Spent>,
+    /// What the sample before was asked about.
+    habit: Mutex<scorer::Habit>,
 }
 
 impl Predictor {
@@ -129,6 +159,8 @@ impl Predictor {
             grammar,
             embeddings: Mutex::new(ByteCache::new(settings.images)),
             prefixes: Mutex::new(ByteCache::new(settings.prefixes)),
+            spent: Mutex::default(),
+            habit: Mutex::default(),
             settings,
         })
     }
@@ -153,26 +185,50 @@ impl Predictor {
         self.predict_prepared(self.prepare(items))
     }
 
-    /// Predicts batch after batch; the images of a batch are read, decoded and resized while the one before is computed.
-    /// `take` gets each batch's answers as they come, and ends the work by returning `false`.
+    /// Predicts batch after batch; the images of a batch are read, decoded and resized while the one before is computed, and
+    /// what `take` does with answers goes beside both. On an accelerator two batches are under way at once, so that it
+    /// has work while the answers of one are decided. `take` gets each batch's answers in order, and ends the work by
+    /// returning `false`.
     pub fn predict_all<I>(&self, batches: I, mut take: impl FnMut(Vec<Result<Decision, PredictError>>) -> bool)
     where
         I: IntoIterator<Item = Vec<Item>>,
         I::IntoIter: Send,
     {
         let batches = batches.into_iter();
+        let workers = if self.model.device().is_cpu() { 1 } else { 2 };
         std::thread::scope(|scope| {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+            let (sender, prepared) = sync_channel(1);
             scope.spawn(move || {
-                for batch in batches {
-                    if sender.send(self.prepare(&batch)).is_err() {
+                for batch in batches.enumerate().map(|(nth, batch)| (nth, self.prepare(&batch))) {
+                    if sender.send(batch).is_err() {
                         break;
                     }
                 }
             });
-            for prepared in receiver {
-                if !take(self.predict_prepared(prepared)) {
-                    break;
+            let prepared = Arc::new(Mutex::new(prepared));
+            let (sender, answered) = sync_channel(workers);
+            for _ in 0..workers {
+                let (prepared, sender) = (prepared.clone(), sender.clone());
+                scope.spawn(move || {
+                    let next = || prepared.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    while let Ok((nth, batch)) = next() {
+                        if sender.send((nth, self.predict_prepared(batch))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            // Whoever waits for them must see when the last of them has ended.
+            drop((prepared, sender));
+            let mut early = BTreeMap::new();
+            let mut wanted = 0;
+            for (nth, answers) in answered {
+                early.insert(nth, answers);
+                while let Some(answers) = early.remove(&wanted) {
+                    wanted += 1;
+                    if !take(answers) {
+                        return;
+                    }
                 }
             }
         });
@@ -183,7 +239,7 @@ impl Predictor {
         let mut answers: Vec<Option<Result<Decision, PredictError>>> = Vec::with_capacity(prepared.len());
         let mut ready = Vec::new();
         for (place, item) in prepared.into_iter().enumerate() {
-            match item.and_then(|item| self.tokenise(item)) {
+            match item {
                 Ok(prompt) => {
                     answers.push(None);
                     ready.push((place, prompt));
@@ -191,14 +247,14 @@ impl Predictor {
                 Err(error) => answers.push(Some(Err(error))),
             }
         }
-        let (places, prompts): (Vec<usize>, Vec<prompts::Ready>) = ready.into_iter().unzip();
+        let (places, prompts): (Vec<usize>, Vec<Prepared>) = ready.into_iter().unzip();
         for (place, answer) in places.into_iter().zip(self.decide(&prompts)) {
             answers[place] = Some(answer);
         }
         answers.into_iter().flatten().collect()
     }
 
-    fn decide(&self, prompts: &[prompts::Ready]) -> Vec<Result<Decision, PredictError>> {
+    fn decide(&self, prompts: &[Prepared]) -> Vec<Result<Decision, PredictError>> {
         if prompts.is_empty() {
             return Vec::new();
         }
@@ -216,15 +272,50 @@ impl Predictor {
         }
     }
 
-    fn decide_together(&self, prompts: &[prompts::Ready]) -> Result<Vec<Result<Decision, PredictError>>, ModelError> {
+    fn decide_together(&self, prompts: &[Prepared]) -> Result<Vec<Result<Decision, PredictError>>, ModelError> {
         let cache = self.read(prompts)?;
-        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache);
+        let start = Instant::now();
+        let habit = self.habit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache, &habit);
         let decided = decide::decide(&mut tree, &self.grammar, &nodes, &self.settings.decide)?;
+        self.spend(start, |spent| &mut spent.answers)?;
+        {
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.effort += decided.effort;
+            spent.passes += tree.passes();
+        }
+        *self.habit.lock().unwrap_or_else(PoisonError::into_inner) = tree.habit();
         Ok(decided.answers.into_iter().map(|answer| answer.map_err(PredictError::from)).collect())
+    }
+
+    /// How long the stages have taken so far.
+    pub fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what is kept of images and prompts, and how long the stages took.
+    pub fn forget(&self) {
+        self.forget_prefixes();
+        self.embeddings.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Spent::default();
     }
 
     fn forget_prefixes(&self) {
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Adds the time since `start` to a stage.
+    fn note(&self, start: Instant, stage: impl FnOnce(&mut Spent) -> &mut Duration) {
+        *stage(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner)) += start.elapsed();
+    }
+
+    /// The same for a stage that the device has part in.
+    fn spend(&self, start: Instant, stage: impl FnOnce(&mut Spent) -> &mut Duration) -> Result<(), ModelError> {
+        if self.settings.apart {
+            self.model.device().synchronize()?;
+        }
+        self.note(start, stage);
+        Ok(())
     }
 }
 

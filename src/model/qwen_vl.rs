@@ -3,8 +3,12 @@
 mod cache;
 mod config;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod differentiable;
 mod frozen;
+#[cfg(feature = "cuda")]
+mod fused;
 mod gradient;
 mod layout;
 mod ops;
@@ -25,7 +29,7 @@ pub use differentiable::cross_entropy;
 pub use frozen::Dropout;
 pub use ops::{LowRank, Mode};
 pub use positions::{Positions, positions};
-pub use vision::ImageEmbedding;
+pub use vision::{ImageEmbedding, PlacedPixels};
 pub use whole::{Features, Pictures, Whole, WholeRow};
 
 use super::ModelError;
@@ -47,7 +51,8 @@ pub struct Segment {
 pub struct Run {
     /// Token ids, of text only.
     pub ids: Vec<u32>,
-    /// The slots of the row that the tokens see besides those before them in the run, in ascending order.
+    /// The slots of the row that the tokens see besides those before them in the run, in ascending order: those in use, and
+    /// those that earlier runs of the row are about to fill.
     pub sees: Vec<Range<usize>>,
     /// The position (M-RoPE) at which the run goes on.
     pub position: u32,
@@ -118,6 +123,17 @@ impl Model {
         self.vision.forward(images, self.dtype, &self.device, self.tower_mode)
     }
 
+    /// Brings an image's pixels to where the tower computes, so that this can be done beside other work. What shows twice
+    /// in them (the frames) travels once.
+    pub fn place(&self, image: PixelPatches) -> Result<PlacedPixels, ModelError> {
+        self.vision.place_pixels(image, self.dtype, &self.device)
+    }
+
+    /// What the tower makes of images that were placed; for inference.
+    pub fn embed_placed(&self, images: &[PlacedPixels]) -> Result<Vec<ImageEmbedding>, ModelError> {
+        self.vision.forward_placed(images)
+    }
+
     /// Room for `rows` conversations of at most `capacity` tokens each.
     pub fn cache(&self, rows: usize, capacity: usize) -> Result<Cache, ModelError> {
         Cache::new(&self.config.text, rows, capacity, self.dtype, &self.device)
@@ -137,8 +153,14 @@ impl Model {
     ///
     /// Afterwards such a row goes on by further runs only: [`Self::forward`] would see all branches.
     pub fn forward_runs(&self, cache: &mut Cache, runs: &[Vec<Run>]) -> Result<Tensor, ModelError> {
-        if let Some(slot) = runs.iter().flatten().flat_map(|run| &run.sees).map(|seen| seen.end).find(|end| *end > cache.len()) {
-            return Err(ModelError::Prompt(format!("a run sees slot {slot} of a cache that holds {}", cache.len())));
+        for row in runs {
+            let mut filled = cache.len();
+            for run in row {
+                if let Some(slot) = run.sees.iter().map(|seen| seen.end).find(|end| *end > filled) {
+                    return Err(ModelError::Prompt(format!("a run sees slot {slot} of a row that holds {filled}")));
+                }
+                filled += run.ids.len();
+            }
         }
         let ids = |runs: &Vec<Run>| runs.iter().flat_map(|run| run.ids.iter().copied()).collect();
         let segments: Vec<Segment> = runs.iter().map(|row| Segment { ids: ids(row), images: Vec::new() }).collect();
@@ -153,6 +175,12 @@ impl Model {
     /// Logits `[n, vocab]` in f32 of hidden states `[n, hidden]`.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
         self.text.logits(hidden, self.mode)
+    }
+
+    /// The logarithm of the sum of all exponentiated logits, `[n]` in f32, of hidden states `[n, hidden]`: what makes
+    /// log-probabilities of logits.
+    pub fn log_norms(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        self.text.log_norms(hidden, self.mode)
     }
 
     /// Logits `[n, tokens]` of some tokens only, multiplied and summed in f32 whatever the network's type is: in bf16,

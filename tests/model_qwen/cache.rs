@@ -1,7 +1,7 @@
 //! Reading in pieces gives what reading at once gives.
 
 use mekiki::model::ModelError;
-use mekiki::model::qwen_vl::Segment;
+use mekiki::model::qwen_vl::{Run, Segment};
 
 use crate::{FAMILIES, Fixture, Talk, difference};
 
@@ -135,6 +135,38 @@ fn a_batch_goes_on_from_one_prefix() {
 }
 
 #[test]
+fn runs_of_one_pass_see_each_other_where_they_say_so() {
+    for family in FAMILIES {
+        let fixture = Fixture::load(family);
+        let (_, talk) = &fixture.talks[0];
+        let prompt = pieces(&fixture, talk, 0).remove(0);
+        let end = prompt.ids.len();
+        let text = |ids: &[u32]| Segment { ids: ids.to_vec(), images: Vec::new() };
+        let paths = [[4, 5, 6], [4, 9, 2]];
+        let mut cache = fixture.model.cache(1, end + 8).unwrap();
+        fixture.model.forward(&mut cache, std::slice::from_ref(&prompt)).unwrap();
+        let run = |ids: &[u32], sees: usize, behind: u32| Run {
+            ids: ids.to_vec(),
+            sees: std::iter::once(0..sees).collect(),
+            position: cache.position(0) + behind,
+        };
+        // 4 stands for both paths.
+        let runs = vec![run(&[4, 5, 6], end, 0), run(&[9, 2], end + 1, 1)];
+        let hidden = fixture.model.forward_runs(&mut cache, &[runs]).unwrap();
+        for (path, places) in paths.iter().zip([[0, 1, 2], [0, 3, 4]]) {
+            let got = fixture.model.logits(&fixture.model.at(&hidden, &places.map(|place| (0, place))).unwrap()).unwrap();
+            let expected = whole(&fixture, &[prompt.clone(), text(path)]);
+            let worst = difference(&got.to_vec2().unwrap(), &expected[end..]);
+            assert!(worst <= NEAR, "{family}: {worst}");
+        }
+        let mut cache = fixture.model.cache(1, end + 8).unwrap();
+        fixture.model.forward(&mut cache, &[prompt]).unwrap();
+        let own = Run { ids: vec![4], sees: std::iter::once(0..end + 1).collect(), position: cache.position(0) };
+        assert!(fixture.model.forward_runs(&mut cache, &[vec![own]]).is_err());
+    }
+}
+
+#[test]
 fn images_together_or_alone() {
     for family in FAMILIES {
         let fixture = Fixture::load(family);
@@ -144,6 +176,13 @@ fn images_together_or_alone() {
             .map(|((width, height), seed)| fixture.processor.images.patches_of_rgb(&crate::picture(*width, *height, *seed)).unwrap())
             .collect();
         let together = fixture.model.embed_images(&patches).unwrap();
+        let placed: Vec<_> = patches.iter().map(|patches| fixture.model.place(patches.clone()).unwrap()).collect();
+        for (embedding, placed) in together.iter().zip(fixture.model.embed_placed(&placed).unwrap()) {
+            let pairs = std::iter::once((&embedding.main, &placed.main)).chain(embedding.deepstack.iter().zip(&placed.deepstack));
+            for (a, b) in pairs {
+                assert!(difference(&a.to_vec2().unwrap(), &b.to_vec2().unwrap()) <= NEAR);
+            }
+        }
         for (patches, embedding) in patches.iter().zip(together) {
             let alone = fixture.model.embed_images(std::slice::from_ref(patches)).unwrap().remove(0);
             assert_eq!(alone.grid, embedding.grid);

@@ -15,6 +15,7 @@ use crate::config::Project;
 use crate::domain::{Exemplar, Kind, PredictionSource, RelativePath, SampleId};
 use crate::imaging;
 use crate::model::decide::Decision;
+use crate::model::device::cuda;
 use crate::model::predictor::{Item, PredictError, Predictor, Settings};
 use crate::store::{PredictedFields, Store, StoreError};
 
@@ -243,10 +244,10 @@ pub(in crate::cli) fn folder_name(dir: &Path) -> String {
 pub(in crate::cli) fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
     let failed = |error: candle_core::Error| Failure::new(format_args!("--device: {error}; --device cpu works everywhere"));
     match named {
-        Some(DeviceName::Cuda) => Device::new_cuda(0).map_err(failed),
+        Some(DeviceName::Cuda) => cuda(0).map_err(failed),
         Some(DeviceName::Metal) => Device::new_metal(0).map_err(failed),
         // A driver that does not start is no reason not to predict at all.
-        None if cuda_is_available() => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+        None if cuda_is_available() => Ok(cuda(0).unwrap_or(Device::Cpu)),
         None if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
         Some(DeviceName::Cpu) | None => Ok(Device::Cpu),
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use super::branch::{Branch, Outcome};
 use super::grammar::Grammar;
 use super::probabilities::{Marginal, followed, marginal, mixture};
@@ -41,12 +43,20 @@ pub struct Effort {
     pub tokens: usize,
 }
 
+impl std::ops::AddAssign for Effort {
+    fn add_assign(&mut self, more: Self) {
+        self.calls += more.calls;
+        self.steps += more.steps;
+        self.tokens += more.tokens;
+    }
+}
+
 /// Decides all fields of a batch. `prompts` are the nodes behind the prompts' tokens, as [`Grammar::prompt`] cuts them.
 pub fn decide<S: Scorer>(scorer: &mut S, grammar: &Grammar, prompts: &[Node], settings: &Settings) -> Result<Decided, S::Error> {
     let mut walks: Vec<Walk<'_>> = prompts.iter().map(|node| Walk::new(grammar, settings, *node)).collect();
     let mut effort = Effort::default();
     loop {
-        let asked: Vec<Vec<Vec<Step>>> = walks.iter_mut().map(Walk::ask).collect();
+        let asked: Vec<Vec<Vec<Step>>> = walks.par_iter_mut().map(Walk::ask).collect();
         let steps: Vec<Step> = asked.iter().flatten().flatten().cloned().collect();
         if steps.is_empty() {
             release(scorer, &mut walks);
@@ -56,13 +66,12 @@ pub fn decide<S: Scorer>(scorer: &mut S, grammar: &Grammar, prompts: &[Node], se
         effort.steps += steps.len();
         effort.tokens += steps.iter().map(|step| step.tokens.len()).sum::<usize>();
         let mut scored = scorer.step(&steps)?.into_iter();
-        for (walk, asked) in walks.iter_mut().zip(asked) {
-            let answers = asked.iter().map(|steps| scored.by_ref().take(steps.len()).collect()).collect();
-            walk.take(&asked, answers);
-        }
+        let answers = |asked: &Vec<Vec<Step>>| asked.iter().map(|steps| scored.by_ref().take(steps.len()).collect()).collect();
+        let answers: Vec<Vec<Vec<Scored>>> = asked.iter().map(answers).collect();
+        walks.par_iter_mut().zip(asked).zip(answers).for_each(|((walk, asked), answers)| walk.take(&asked, answers));
         release(scorer, &mut walks);
     }
-    Ok(Decided { answers: walks.into_iter().map(Walk::finish).collect(), effort })
+    Ok(Decided { answers: walks.into_par_iter().map(Walk::finish).collect(), effort })
 }
 
 fn release<S: Scorer>(scorer: &mut S, walks: &mut [Walk<'_>]) {

@@ -3,22 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::{Item, PredictError, Predictor};
-use crate::conversation::{Conversation, ImageRole};
+use super::{Item, PredictError, Predictor, Prepared};
+use crate::conversation::ImageRole;
 use crate::domain::ContentHash;
 use crate::imaging::{self, ImageError, Limits, Picture};
-use crate::model::processor::{Grid, PixelPatches};
-use crate::model::qwen_vl::ImageEmbedding;
-
-/// A conversation and its images, ready for the tower.
-#[derive(Debug)]
-pub struct Prepared {
-    pub(super) conversation: Conversation,
-    pub(super) images: Vec<Arc<Image>>,
-}
+use crate::model::processor::Grid;
+use crate::model::qwen_vl::{ImageEmbedding, PlacedPixels};
 
 /// An image as far as it is known.
 #[derive(Debug)]
@@ -32,7 +26,7 @@ pub(super) enum Seen {
     /// The tower has seen it.
     Known(ImageEmbedding),
     /// Its pixels.
-    Fresh(PixelPatches),
+    Fresh(PlacedPixels),
 }
 
 impl Image {
@@ -53,23 +47,29 @@ enum Origin {
 }
 
 impl Predictor {
-    /// Reads, decodes and resizes the images of a batch, each file once; those that the tower has seen are only hashed.
+    /// Makes a batch ready: reads, decodes and resizes its images, each file once, and brings them to the device; those that
+    /// the tower has seen are only hashed. Prompts become tokens.
     pub(super) fn prepare(&self, items: &[Item]) -> Vec<Result<Prepared, PredictError>> {
+        let start = Instant::now();
         let origins: Vec<Vec<Origin>> = items.iter().map(origins).collect();
         let mut distinct: Vec<&Origin> = origins.iter().flatten().collect();
         distinct.sort();
         distinct.dedup();
         let made: BTreeMap<&Origin, Result<Arc<Image>, PredictError>> =
             distinct.into_par_iter().map(|origin| (origin, self.image(origin).map(Arc::new))).collect();
-        let prepared = items.iter().zip(&origins).map(|(item, origins)| {
+        self.note(start, |spent| &mut spent.images);
+        let ready = start.elapsed();
+        let prepared = items.par_iter().zip(&origins).map(|(item, origins)| {
             let images = origins.iter().map(|origin| match made.get(origin) {
                 Some(Ok(image)) => Ok(image.clone()),
                 // An error cannot be copied: whoever else shows this image finds it again.
                 _ => self.image(origin).map(Arc::new),
             });
-            Ok(Prepared { conversation: item.conversation.clone(), images: images.collect::<Result<_, PredictError>>()? })
+            self.tokenise(&item.conversation, images.collect::<Result<_, PredictError>>()?)
         });
-        prepared.collect()
+        let prepared = prepared.collect();
+        self.note(start + ready, |spent| &mut spent.tokens);
+        prepared
     }
 
     fn image(&self, origin: &Origin) -> Result<Image, PredictError> {
@@ -97,7 +97,8 @@ impl Predictor {
             Seen::Known(embedding)
         } else {
             let shown = |source| PredictError::Shown { path: path.to_owned(), source };
-            Seen::Fresh(self.processor.images.patches(&picture()?).map_err(shown)?)
+            let pixels = self.processor.images.patches(&picture()?).map_err(shown)?;
+            Seen::Fresh(self.model.place(pixels)?)
         };
         Ok(Image { hash, seen })
     }

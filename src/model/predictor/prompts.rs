@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use super::images::{Image, Seen};
-use super::{PredictError, Predictor, Prepared};
-use crate::conversation::ImageRole;
+use super::{PredictError, Predictor};
+use crate::conversation::{Conversation, ImageRole};
 use crate::domain::ContentHash;
 use crate::imaging;
 use crate::model::ModelError;
@@ -14,9 +15,9 @@ use crate::model::qwen_vl::{Cache, ImageEmbedding, Segment};
 /// Slots for the answers' tokens that are taken with a prompt; where they do not suffice, more are taken later.
 pub(super) const ROOM: usize = 96;
 
-/// A prompt in tokens.
-#[derive(Debug)]
-pub(super) struct Ready {
+/// A prompt in tokens, and its images, ready for the tower.
+#[derive(Debug, Clone)]
+pub struct Prepared {
     ids: Vec<u32>,
     images: Vec<Arc<Image>>,
     /// Where each image stands in `ids`.
@@ -25,7 +26,7 @@ pub(super) struct Ready {
     shared: Vec<(usize, ContentHash)>,
 }
 
-impl Ready {
+impl Prepared {
     /// The tokens of a part, with those of its images that are needed.
     fn segment(&self, part: std::ops::Range<usize>, embeddings: &BTreeMap<ContentHash, ImageEmbedding>) -> Segment {
         let images = self.images.iter().zip(&self.places).filter(|(_, place)| part.start <= place.start && place.end <= part.end);
@@ -36,9 +37,9 @@ impl Ready {
 
 impl Predictor {
     /// The tokens of a conversation, and where it can be cut.
-    pub(super) fn tokenise(&self, prepared: Prepared) -> Result<Ready, PredictError> {
-        let grids: Vec<_> = prepared.images.iter().map(|image| image.grid()).collect();
-        let prompt = self.processor.prompt(&prepared.conversation.turns, &grids, true)?;
+    pub(super) fn tokenise(&self, conversation: &Conversation, images: Vec<Arc<Image>>) -> Result<Prepared, PredictError> {
+        let grids: Vec<_> = images.iter().map(|image| image.grid()).collect();
+        let prompt = self.processor.prompt(&conversation.turns, &grids, true)?;
         let ids = self.grammar.prompt(&prompt.ids)?.to_vec();
         let most = self.model.config().text.max_positions;
         if ids.len() > most {
@@ -46,18 +47,18 @@ impl Predictor {
         }
         let mut shared = Vec::new();
         if self.settings.prefixes > 0 {
-            let roles = prepared.conversation.images().map(|image| image.role);
+            let roles = conversation.images().map(|image| image.role);
             for (nth, (role, place)) in roles.zip(&prompt.images).enumerate() {
                 if matches!(role, ImageRole::Reference | ImageRole::Query) && place.start > 0 {
-                    shared.push((place.start, identity(&ids[..place.start], &prepared.images[..nth])));
+                    shared.push((place.start, identity(&ids[..place.start], &images[..nth])));
                 }
             }
         }
-        Ok(Ready { ids, images: prepared.images, places: prompt.images, shared })
+        Ok(Prepared { ids, images, places: prompt.images, shared })
     }
 
     /// Reads all prompts: one row of the cache for each, with room for answers.
-    pub(super) fn read(&self, prompts: &[Ready]) -> Result<Cache, ModelError> {
+    pub(super) fn read(&self, prompts: &[Prepared]) -> Result<Cache, ModelError> {
         let mut known: BTreeMap<ContentHash, Arc<Cache>> = BTreeMap::new();
         {
             let mut kept = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,34 +69,40 @@ impl Predictor {
             }
         }
         // How far each prompt is known; images behind that must be seen.
-        let reached = |prompt: &Ready| prompt.shared.iter().rev().find(|(_, key)| known.contains_key(key)).map_or(0, |(end, _)| *end);
+        let reached = |prompt: &Prepared| prompt.shared.iter().rev().find(|(_, key)| known.contains_key(key)).map_or(0, |(end, _)| *end);
         let needed = prompts.iter().flat_map(|prompt| {
             let start = reached(prompt);
             prompt.images.iter().zip(&prompt.places).filter(move |(_, place)| place.start >= start).map(|(image, _)| image)
         });
+        let start = Instant::now();
         let embeddings = self.embed(needed)?;
+        self.spend(start, |spent| &mut spent.tower)?;
+        let start = Instant::now();
         let levels = prompts.iter().map(|prompt| prompt.shared.len()).max().unwrap_or(0);
         for level in 0..levels {
             self.read_level(prompts, level, &mut known, &embeddings)?;
         }
-        let ends = |prompt: &Ready| prompt.shared.last().map_or(0, |(end, _)| *end);
+        let ends = |prompt: &Prepared| prompt.shared.last().map_or(0, |(end, _)| *end);
         let longest = prompts.iter().map(ends).max().unwrap_or(0) + prompts.iter().map(|p| p.ids.len() - ends(p)).max().unwrap_or(0);
         let parents: Vec<Option<&Arc<Cache>>> = prompts.iter().map(|p| p.shared.last().and_then(|(_, key)| known.get(key))).collect();
         let mut cache = self.continued(&parents, longest + ROOM)?;
+        self.spend(start, |spent| &mut spent.shared)?;
+        let start = Instant::now();
         let segments: Vec<Segment> = prompts.iter().map(|p| p.segment(ends(p)..p.ids.len(), &embeddings)).collect();
         self.model.forward(&mut cache, &segments)?;
+        self.spend(start, |spent| &mut spent.prompts)?;
         Ok(cache)
     }
 
     /// Reads the shared parts of one level that are not known yet, each once, and keeps them.
     fn read_level(
         &self,
-        prompts: &[Ready],
+        prompts: &[Prepared],
         level: usize,
         known: &mut BTreeMap<ContentHash, Arc<Cache>>,
         embeddings: &BTreeMap<ContentHash, ImageEmbedding>,
     ) -> Result<(), ModelError> {
-        let mut missing: BTreeMap<ContentHash, &Ready> = BTreeMap::new();
+        let mut missing: BTreeMap<ContentHash, &Prepared> = BTreeMap::new();
         for prompt in prompts {
             // What is not known may still lie before something that is.
             let needed = prompt.shared.get(level).filter(|_| prompt.shared[level..].iter().all(|(_, key)| !known.contains_key(key)));
@@ -106,7 +113,7 @@ impl Predictor {
         if missing.is_empty() {
             return Ok(());
         }
-        let start = |prompt: &Ready| level.checked_sub(1).map_or(0, |before| prompt.shared[before].0);
+        let start = |prompt: &Prepared| level.checked_sub(1).map_or(0, |before| prompt.shared[before].0);
         let segments: Vec<Segment> =
             missing.values().map(|prompt| prompt.segment(start(prompt)..prompt.shared[level].0, embeddings)).collect();
         let parents: Vec<Option<&Arc<Cache>>> =
@@ -151,7 +158,7 @@ impl Predictor {
             return Ok(found);
         }
         let (hashes, pixels): (Vec<ContentHash>, Vec<_>) = fresh.into_iter().unzip();
-        for (hash, embedding) in hashes.into_iter().zip(self.model.embed_images(&pixels)?) {
+        for (hash, embedding) in hashes.into_iter().zip(self.model.embed_placed(&pixels)?) {
             let embedding = embedding.to_keep()?;
             let tensors = std::iter::once(&embedding.main).chain(&embedding.deepstack);
             let bytes = tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum();

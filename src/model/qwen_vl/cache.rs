@@ -131,6 +131,10 @@ impl Cache {
             row.filled.resize(used, false);
             row.next.resize(used, next);
         }
+        #[cfg(feature = "cuda")]
+        if let Some(layers) = Self::lay_out(parts, &filled, used, capacity)? {
+            return Ok(Self { layers, capacity, rows });
+        }
         let copy = |layer: usize, of: fn(&(Tensor, Tensor)) -> &Tensor| -> Result<Tensor, ModelError> {
             let (_, heads, _, width) = of(&first.layers[layer]).dims4()?;
             let to =
@@ -153,6 +157,44 @@ impl Cache {
         };
         let layers = (0..first.layers.len()).map(|layer| Ok((copy(layer, |(key, _)| key)?, copy(layer, |(_, value)| value)?)));
         Ok(Self { layers: layers.collect::<Result<_, ModelError>>()?, capacity, rows })
+    }
+
+    /// The same in one kernel, where rows are filled from their beginnings on.
+    #[cfg(feature = "cuda")]
+    fn lay_out(
+        parts: &[(&Self, usize)],
+        filled: &[Vec<u32>],
+        used: usize,
+        capacity: usize,
+    ) -> Result<Option<Vec<(Tensor, Tensor)>>, ModelError> {
+        let layers = || parts.first().map_or(&[][..], |(first, _)| first.layers.as_slice());
+        let Some(kernels) = layers().first().and_then(|(key, _)| super::cuda::Kernels::of(key)) else { return Ok(None) };
+        let from_the_beginning = |slots: &Vec<u32>| slots.last().is_none_or(|last| *last as usize + 1 == slots.len());
+        if !filled.iter().all(from_the_beginning) {
+            return Ok(None);
+        }
+        let room = |like: &Tensor| -> Result<Tensor, ModelError> {
+            let (_, heads, _, width) = like.dims4()?;
+            Ok(kernels.room(&[parts.len(), heads, capacity, width], like.dtype())?)
+        };
+        let made = layers().iter().map(|(key, value)| Ok((room(key)?, room(value)?))).collect::<Result<Vec<_>, ModelError>>()?;
+        let mut jobs = Vec::with_capacity(2 * made.len() * parts.len());
+        for (layer, (keys, values)) in made.iter().enumerate() {
+            for (to_row, ((cache, from_row), slots)) in parts.iter().zip(filled).enumerate() {
+                let (key, value) = &cache.layers[layer];
+                for (from, to) in [(key, keys), (value, values)] {
+                    jobs.push(super::cuda::Job { from, from_row: *from_row, to, to_row, filled: slots.len() });
+                }
+            }
+        }
+        kernels.lay_out(&jobs, used)?;
+        Ok(Some(made))
+    }
+
+    /// A layer's keys and values.
+    #[cfg(feature = "cuda")]
+    pub(super) fn layer(&self, index: usize) -> (&Tensor, &Tensor) {
+        (&self.layers[index].0, &self.layers[index].1)
     }
 
     /// The slots of a row that hold tokens.

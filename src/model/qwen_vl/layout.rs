@@ -105,6 +105,12 @@ impl Layout {
         })
     }
 
+    /// Cosines and sines in f32.
+    #[cfg(feature = "cuda")]
+    pub(super) fn exact_angles(&self) -> (&Tensor, &Tensor) {
+        (&self.cos, &self.sin)
+    }
+
     /// Cosines and sines in the network's type.
     pub(super) fn angles(&self, dtype: DType) -> Result<(Tensor, Tensor), ModelError> {
         Ok((self.cos.to_dtype(dtype)?, self.sin.to_dtype(dtype)?))

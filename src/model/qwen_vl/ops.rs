@@ -6,6 +6,8 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Activation as Nonlinear, Module as _, ops, rotary_emb};
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::frozen::{Dropout, Frozen};
 use super::{Activation, cpu, differentiable};
 use crate::model::ModelError;
@@ -86,13 +88,19 @@ impl<'a> Parts<'a> {
 #[derive(Debug)]
 pub(super) struct Linear {
     weight: Tensor,
-    bias: Option<Tensor>,
+    pub(super) bias: Option<Tensor>,
     low_rank: Option<LowRank>,
 }
 
 impl Linear {
     pub(super) fn with_bias(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias, low_rank: None }
+    }
+
+    /// `[outputs, inputs]`
+    #[cfg(feature = "cuda")]
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
     }
 
     /// `[n, inputs]` to `[n, outputs]`.
@@ -118,6 +126,14 @@ impl Linear {
                 (None, None) => {}
             }
             return Ok(y);
+        }
+        #[cfg(feature = "cuda")]
+        if mode == Mode::Infer
+            && (self.bias.is_some() || activation.is_some())
+            && y.dim(D::Minus1)?.is_multiple_of(8)
+            && let Some(kernels) = Kernels::of(&y)
+        {
+            return Ok(kernels.bias_activate(&y, self.bias.as_ref(), activation)?);
         }
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
@@ -158,7 +174,8 @@ impl Linear {
         (mode == Mode::Train && through && !whole).then(|| Frozen { weight: self.weight.clone(), bias: self.bias.clone() })
     }
 
-    fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+    /// `[n, inputs]` to `[n, outputs]` without the bias.
+    pub(super) fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let mut y = x.matmul(&self.weight.t()?)?;
         if let Some(LowRank { a, b, scale, .. }) = &self.low_rank {
             y = (y + (x.matmul(&a.t()?)? * *scale)?.matmul(&b.t()?)?)?;
@@ -197,9 +214,9 @@ pub(super) fn gated(gate: &Linear, up: &Linear, activation: Activation, x: &Tens
 /// RMS norm, or layer norm where there is a bias.
 #[derive(Debug)]
 pub(super) struct Norm {
-    weight: Tensor,
-    bias: Option<Tensor>,
-    eps: f32,
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) eps: f32,
 }
 
 impl Norm {

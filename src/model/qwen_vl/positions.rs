@@ -75,6 +75,13 @@ impl TextAngles {
         Self { frequencies, axes }
     }
 
+    /// The frequencies, and which of time, height and width turns each.
+    #[cfg(feature = "cuda")]
+    pub(super) fn tables(&self, device: &candle_core::Device) -> Result<(candle_core::Tensor, candle_core::Tensor), ModelError> {
+        let axes: Vec<u32> = self.axes.iter().copied().map(u32::from).collect();
+        Ok((candle_core::Tensor::new(self.frequencies.as_slice(), device)?, candle_core::Tensor::new(axes, device)?))
+    }
+
     /// Cosines and sines of a token's angles are appended.
     pub(super) fn push(&self, position: [u32; 3], cos: &mut Vec<f32>, sin: &mut Vec<f32>) {
         for (frequency, axis) in self.frequencies.iter().zip(&self.axes) {

@@ -1,8 +1,10 @@
 //! The text model.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::cache::Cache;
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::differentiable::{self, Looks, causal};
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
 use super::positions::{Positions, TextAngles, grids, positions};
@@ -11,30 +13,30 @@ use super::{Activation, Config, Run, Segment, TextConfig};
 use crate::model::ModelError;
 
 #[derive(Debug)]
-struct Layer {
-    input_norm: Norm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
+pub(super) struct Layer {
+    pub(super) input_norm: Norm,
+    pub(super) query: Linear,
+    pub(super) key: Linear,
+    pub(super) value: Linear,
+    pub(super) output: Linear,
     /// Of queries and of keys, per head.
-    head_norms: Option<(Norm, Norm)>,
-    mlp_norm: Norm,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+    pub(super) head_norms: Option<(Norm, Norm)>,
+    pub(super) mlp_norm: Norm,
+    pub(super) gate: Linear,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
 }
 
 /// Embedding, layers, norm, head.
 #[derive(Debug)]
 pub(super) struct Text {
-    config: TextConfig,
+    pub(super) config: TextConfig,
     image_token: u32,
     embedding: Tensor,
-    layers: Vec<Layer>,
-    norm: Norm,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Norm,
     head: Linear,
-    angles: TextAngles,
+    pub(super) angles: TextAngles,
 }
 
 /// What all layers share of one pass over `rows` segments of `tokens` tokens.
@@ -114,8 +116,16 @@ impl Text {
             Some(runs) => self.place_runs(segments, runs)?,
         };
         let mut x = self.embed(segments, tokens)?;
-        let (cos, sin) = self.turn(&placed, tokens, x.device(), x.dtype())?;
         let deep = deepstack(segments, tokens, self.image_token, &x)?;
+        #[cfg(feature = "cuda")]
+        if let (Some(there), Some(kernels), true, Mode::Infer) = (cache.as_deref(), Kernels::of(&x), self.fuses(), mode) {
+            let x = self.forward_fused(&kernels, &x, &placed, there, runs, &deep)?;
+            if let Some(cache) = cache {
+                cache.note(&placed, tokens);
+            }
+            return Ok(x.reshape((rows, tokens, self.config.hidden))?);
+        }
+        let (cos, sin) = self.turn(&placed, tokens, x.device(), x.dtype())?;
         let pass = match cache.as_deref() {
             None => Pass::whole(&self.config, rows, tokens, (cos, sin), mode)?,
             Some(cache) => {
@@ -159,6 +169,14 @@ impl Text {
 
     pub(super) fn logits(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         Ok(self.head.forward(hidden, mode)?.to_dtype(DType::F32)?)
+    }
+
+    pub(super) fn log_norms(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        #[cfg(feature = "cuda")]
+        if let (Some(kernels), true) = (Kernels::of(hidden), self.config.vocab.is_multiple_of(8)) {
+            return Ok(kernels.log_sum_exp(&self.head.forward(hidden, mode)?)?);
+        }
+        Ok(self.logits(hidden, mode)?.log_sum_exp(D::Minus1)?)
     }
 
     pub(super) fn logits_of(&self, hidden: &Tensor, tokens: &Tensor) -> Result<Tensor, ModelError> {

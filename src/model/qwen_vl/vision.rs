@@ -18,6 +18,9 @@ use crate::model::processor::{Grid, PixelPatches};
 const EPS: f64 = 1e-6;
 /// The most scores (images · heads · patches²) that are computed at once.
 const MOST_SCORES: usize = 1 << 29;
+/// The same where scores are not kept: what else is computed takes memory too.
+#[cfg(feature = "cuda")]
+const MOST_SCORES_UNKEPT: usize = 1 << 31;
 /// How many grids' tables are kept.
 const KEPT_LAYOUTS: usize = 64;
 
@@ -42,24 +45,33 @@ impl ImageEmbedding {
     }
 }
 
+/// An image's pixels where the tower computes.
+#[derive(Debug, Clone)]
+pub struct PlacedPixels {
+    /// The grid in patches.
+    pub grid: Grid,
+    /// `[patches, 3 · patch · patch]` of one frame, in the network's type.
+    values: Tensor,
+}
+
 #[derive(Debug)]
-enum Mlp {
+pub(super) enum Mlp {
     Plain { first: Linear, second: Linear },
     Gated { gate: Linear, up: Linear, down: Linear },
 }
 
 #[derive(Debug)]
-struct Block {
-    norms: [Norm; 2],
-    qkv: Linear,
-    output: Linear,
-    mlp: Mlp,
-    windowed: bool,
+pub(super) struct Block {
+    pub(super) norms: [Norm; 2],
+    pub(super) qkv: Linear,
+    pub(super) output: Linear,
+    pub(super) mlp: Mlp,
+    pub(super) windowed: bool,
 }
 
 /// Makes one token of `merge²` patches.
 #[derive(Debug)]
-struct Merger {
+pub(super) struct Merger {
     norm: Norm,
     /// Whether the norm sees the patches of a token together.
     together: bool,
@@ -69,25 +81,25 @@ struct Merger {
 
 #[derive(Debug)]
 pub(super) struct Vision {
-    config: VisionConfig,
+    pub(super) config: VisionConfig,
     patches: Linear,
     /// The same for patches of one frame, of which the others would be repetitions.
     one_frame: Linear,
     /// Learned positions `[side², hidden]` (Qwen3-VL).
     positions: Option<Tensor>,
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     merger: Merger,
     /// (after which block, merger)
-    deepstack: Vec<(usize, Merger)>,
+    pub(super) deepstack: Vec<(usize, Merger)>,
     layouts: Mutex<BTreeMap<Grid, Arc<Layout>>>,
 }
 
 /// Images of one grid, computed together.
-struct Group {
-    images: usize,
+pub(super) struct Group {
+    pub(super) images: usize,
     /// Rows (patches of all its images).
-    rows: Range<usize>,
-    layout: Arc<Layout>,
+    pub(super) rows: Range<usize>,
+    pub(super) layout: Arc<Layout>,
 }
 
 impl Vision {
@@ -138,20 +150,64 @@ impl Vision {
         device: &Device,
         mode: Mode,
     ) -> Result<Vec<ImageEmbedding>, ModelError> {
+        images.iter().try_for_each(|image| self.check(image))?;
+        let mut done: Vec<Option<ImageEmbedding>> = vec![None; images.len()];
+        for batch in self.batches(images.iter().map(|image| image.grid), &self.patches) {
+            let mut pixels = Vec::new();
+            for index in batch.iter().flat_map(|(_, members)| members) {
+                pixels.extend_from_slice(&images[*index].values);
+            }
+            let rows = pixels.len() / self.config.patch_values();
+            let pixels = Tensor::from_vec(pixels, (rows, self.config.patch_values()), device)?.to_dtype(dtype)?;
+            self.forward_batch(&self.patches.forward(&pixels, mode)?, &batch, &mut done, mode)?;
+        }
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Brings pixels to the device: the first frame, of which the others are repetitions.
+    pub(super) fn place_pixels(&self, image: PixelPatches, dtype: DType, device: &Device) -> Result<PlacedPixels, ModelError> {
+        self.check(&image)?;
+        let grid = image.grid;
+        let (frame, frames) = (self.config.patch * self.config.patch, self.config.temporal_patch);
+        let mut values = image.values;
+        let kept = values.len() / frames;
+        for nth in 0..kept / frame {
+            values.copy_within(nth * frames * frame..(nth * frames + 1) * frame, nth * frame);
+        }
+        values.truncate(kept);
+        let shape = (grid.patches(), kept / grid.patches());
+        // The type first where it shrinks what travels to the device.
+        let values = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?;
+        Ok(PlacedPixels { grid, values })
+    }
+
+    /// What becomes of placed pixels, without gradients.
+    pub(super) fn forward_placed(&self, images: &[PlacedPixels]) -> Result<Vec<ImageEmbedding>, ModelError> {
+        let mut done: Vec<Option<ImageEmbedding>> = vec![None; images.len()];
+        for batch in self.batches(images.iter().map(|image| image.grid), &self.one_frame) {
+            let pixels: Vec<&Tensor> = batch.iter().flat_map(|(_, members)| members).map(|index| &images[*index].values).collect();
+            let pixels = if let [one] = pixels.as_slice() { (*one).clone() } else { Tensor::cat(&pixels, 0)? };
+            self.forward_batch(&self.one_frame.forward(&pixels, Mode::Infer)?, &batch, &mut done, Mode::Infer)?;
+        }
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Which images are computed together, by grid.
+    fn batches(&self, grids: impl Iterator<Item = Grid>, like: &Linear) -> Vec<Vec<(Grid, Vec<usize>)>> {
         let mut by_grid: BTreeMap<Grid, Vec<usize>> = BTreeMap::new();
-        for (index, image) in images.iter().enumerate() {
-            self.check(image)?;
-            by_grid.entry(image.grid).or_default().push(index);
+        for (index, grid) in grids.enumerate() {
+            by_grid.entry(grid).or_default().push(index);
         }
         // As many images at once as the memory for their scores allows.
         let mut batches: Vec<Vec<(Grid, Vec<usize>)>> = Vec::new();
-        let mut scores = MOST_SCORES;
+        let most = self.most_scores(like);
+        let mut scores = most;
         for (grid, members) in by_grid {
             let each = self.config.heads * grid.patches() * grid.patches();
-            for some in members.chunks((MOST_SCORES / each).max(1)) {
+            for some in members.chunks((most / each).max(1)) {
                 scores += each * some.len();
                 match batches.last_mut() {
-                    Some(batch) if scores <= MOST_SCORES => batch.push((grid, some.to_vec())),
+                    Some(batch) if scores <= most => batch.push((grid, some.to_vec())),
                     _ => {
                         scores = each * some.len();
                         batches.push(vec![(grid, some.to_vec())]);
@@ -159,11 +215,20 @@ impl Vision {
                 }
             }
         }
-        let mut done: Vec<Option<ImageEmbedding>> = vec![None; images.len()];
-        for batch in batches {
-            self.forward_batch(images, &batch, &mut done, (dtype, device, mode))?;
+        batches
+    }
+
+    /// The most scores at once: attention in one kernel keeps none of them.
+    fn most_scores(&self, like: &Linear) -> usize {
+        #[cfg(feature = "cuda")]
+        if super::cuda::Kernels::of(like.weight()).is_some()
+            && self.fuses()
+            && super::fused::in_one_kernel(self.config.hidden / self.config.heads)
+        {
+            return MOST_SCORES_UNKEPT;
         }
-        Ok(done.into_iter().flatten().collect())
+        let _ = like;
+        MOST_SCORES
     }
 
     fn check(&self, image: &PixelPatches) -> Result<(), ModelError> {
@@ -176,26 +241,23 @@ impl Vision {
         Ok(())
     }
 
+    /// All layers, of embedded patches `[patches of all images, hidden]`.
     fn forward_batch(
         &self,
-        images: &[PixelPatches],
+        x: &Tensor,
         batch: &[(Grid, Vec<usize>)],
         done: &mut [Option<ImageEmbedding>],
-        (dtype, device, mode): (DType, &Device, Mode),
+        mode: Mode,
     ) -> Result<(), ModelError> {
+        let device = x.device();
         let mut groups = Vec::new();
-        let mut pixels = Vec::new();
         let mut rows = 0;
         for (grid, members) in batch {
-            for index in members {
-                pixels.extend_from_slice(&images[*index].values);
-            }
             let end = rows + members.len() * grid.patches();
             groups.push(Group { images: members.len(), rows: rows..end, layout: self.layout(*grid, device)? });
             rows = end;
         }
-        let pixels = Tensor::from_vec(pixels, (rows, self.config.patch_values()), device)?.to_dtype(dtype)?;
-        let (main, levels) = self.compute(&self.patches.forward(&pixels, mode)?, &groups, mode)?;
+        let (main, levels) = self.compute(x, &groups, mode)?;
         let mut start = 0;
         for (grid, members) in batch {
             let tokens = grid.patches() / (self.config.merge * self.config.merge);
@@ -213,7 +275,7 @@ impl Vision {
     /// features `[tokens, out]`, and those of the inner layers.
     pub(super) fn features(&self, grid: Grid, images: usize, patches: &Tensor, mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
         let layout = self.layout(grid, patches.device())?;
-        let at_once = (MOST_SCORES / (self.config.heads * grid.patches() * grid.patches())).max(1);
+        let at_once = (self.most_scores(&self.one_frame) / (self.config.heads * grid.patches() * grid.patches())).max(1);
         let (mut main, mut levels) = (Vec::new(), vec![Vec::new(); self.deepstack.len()]);
         for start in (0..images).step_by(at_once) {
             let some = at_once.min(images - start);
@@ -229,7 +291,18 @@ impl Vision {
 
     /// All layers, of embedded patches.
     fn compute(&self, x: &Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
-        let mut x = each(groups, x, |part, group| self.place(part, group, mode))?;
+        let x = each(groups, x, |part, group| self.place(part, group, mode))?;
+        let (x, levels) = self.layers(x, groups, mode)?;
+        let main = self.merger.forward(&x, &self.config, mode)?;
+        Ok((each_token(groups, self.config.merge, &main, |part, group| group.layout.restore(part, group.images))?, levels))
+    }
+
+    /// The blocks, and what the inner mergers make.
+    fn layers(&self, mut x: Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+        #[cfg(feature = "cuda")]
+        if let (Some(kernels), true, Mode::Infer) = (super::cuda::Kernels::of(&x), self.fuses(), mode) {
+            return self.forward_fused(&kernels, &x, groups);
+        }
         let angles = groups.iter().map(|group| group.layout.angles(x.dtype())).collect::<Result<Vec<_>, ModelError>>()?;
         let mut levels = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
@@ -238,8 +311,7 @@ impl Vision {
                 levels.push(merger.forward(&x, &self.config, mode)?);
             }
         }
-        let main = self.merger.forward(&x, &self.config, mode)?;
-        Ok((each_token(groups, self.config.merge, &main, |part, group| group.layout.restore(part, group.images))?, levels))
+        Ok((x, levels))
     }
 
     /// Puts patches in the order in which the layers want them, and adds what says where they are.
@@ -364,7 +436,20 @@ impl Block {
         let turning = apart.narrow(0, 0, 2)?.reshape((2 * images, heads, patches, width))?;
         let turned = rope(&turning, cos, sin, mode)?;
         let (query, key) = (turned.narrow(0, 0, images)?, turned.narrow(0, images, images)?);
-        let value = apart.get(2)?;
+        self.look(config, &query, &key, &apart.get(2)?, group, mode)
+    }
+
+    /// Attention over images or windows, of `[images, heads, patches, width]` each; returns `[images · patches, hidden]`.
+    pub(super) fn look(
+        &self,
+        config: &VisionConfig,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        group: &Group,
+        mode: Mode,
+    ) -> Result<Tensor, ModelError> {
+        let (images, heads, patches, width) = query.dims4()?;
         let seen = if self.windowed {
             let windows = group.layout.windows.iter().map(|windows| {
                 let cut = |x: &Tensor| -> Result<Tensor, ModelError> {
@@ -372,12 +457,12 @@ impl Block {
                     let some = some.reshape((images, heads, windows.count, windows.patches, width))?.transpose(1, 2)?;
                     Ok(some.reshape((images * windows.count, heads, windows.patches, width))?)
                 };
-                let seen = attend(&cut(&query)?, &cut(&key)?, &cut(&value)?, None, mode)?;
+                let seen = attend(&cut(query)?, &cut(key)?, &cut(value)?, None, mode)?;
                 Ok(seen.reshape((images, windows.count * windows.patches, config.hidden))?)
             });
             Tensor::cat(&windows.collect::<Result<Vec<_>, ModelError>>()?, 1)?
         } else {
-            attend(&query, &key, &value, None, mode)?
+            attend(query, key, value, None, mode)?
         };
         Ok(seen.reshape((images * patches, config.hidden))?)
     }
@@ -385,7 +470,7 @@ impl Block {
 
 impl Merger {
     /// `[patches, hidden]` to `[patches / merge², out]`.
-    fn forward(&self, x: &Tensor, config: &VisionConfig, mode: Mode) -> Result<Tensor, ModelError> {
+    pub(super) fn forward(&self, x: &Tensor, config: &VisionConfig, mode: Mode) -> Result<Tensor, ModelError> {
         let unit = config.merge * config.merge;
         let shape = (x.dim(0)? / unit, unit * config.hidden);
         let x = if self.together { self.norm.forward(&x.reshape(shape)?, mode)? } else { self.norm.forward(x, mode)?.reshape(shape)? };
