@@ -28,6 +28,14 @@ impl Order {
         self.places = keyed.into_iter().map(|(_, place)| place).collect();
     }
 
+    pub(super) fn places(&self) -> &[i64] {
+        &self.places
+    }
+
+    pub(super) fn replace(&mut self, places: Vec<i64>) {
+        self.places = places;
+    }
+
     /// Keeps the samples at the places that `wanted` lets through.
     pub fn retain(&mut self, mut wanted: impl FnMut(usize) -> bool) {
         let mut index = 0;
@@ -42,6 +50,11 @@ impl Store {
     /// Every sample that the filter lets through, in its order.
     pub fn order(&self, filter: &Filter) -> Result<Order, StoreError> {
         let _snapshot = self.snapshot()?;
+        self.places_of(filter)
+    }
+
+    /// As [`Store::order`], within the caller's snapshot.
+    pub(super) fn places_of(&self, filter: &Filter) -> Result<Order, StoreError> {
         let places = self.reader().places(filter, &[], None, i64::MAX as usize)?;
         Ok(Order { places: places.into_iter().map(|place| place.seq).collect() })
     }
