@@ -8,6 +8,7 @@
 mod clerk;
 mod convert;
 mod figures;
+mod grouping;
 mod likeness;
 mod memory;
 mod pictures;
