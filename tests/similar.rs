@@ -96,8 +96,16 @@ fn order_changes_nothing_but_names() {
 
 #[test]
 fn near_duplicates_are_those_of_a_plain_search() {
-    for (seed, width, copies, same) in [(1, 8, 60, 0.99), (2, 40, 80, 0.9975), (3, 128, 120, 0.9975), (4, 3, 20, 0.998)] {
-        let (mut all, _) = blobs(seed, width, &[120, 90, 60], 20.0);
+    // One cloud is cut at no natural border: copies lie on either side.
+    let (blob, cloud): (&[usize], &[usize]) = (&[120, 90, 60], &[500]);
+    for (seed, width, copies, same, sizes, spread) in [
+        (1, 8, 60, 0.99, blob, 20.0),
+        (2, 40, 80, 0.9975, blob, 20.0),
+        (3, 128, 120, 0.9975, blob, 20.0),
+        (4, 3, 60, 0.9985, cloud, 35.0),
+        (5, 5, 60, 0.99, cloud, 35.0),
+    ] {
+        let (mut all, _) = blobs(seed, width, sizes, spread);
         let mut random = Random(seed + 100);
         for _ in 0..copies {
             let of = all[random.below(all.len())].clone();
@@ -146,9 +154,8 @@ fn few_and_equal_pictures_are_no_trouble() {
 fn the_longest_vectors_are_compared_exactly() {
     // Products reach the last whole number that f32 tells from the next.
     let mut random = Random(3);
-    let all: Vec<Vec<i8>> = (0..200)
-        .map(|nth| (0..MOST_WIDTH).map(|_| if random.below(40) == 0 { -127 } else { 127 - (nth / 100) as i8 }).collect())
-        .collect();
+    let all: Vec<Vec<i8>> =
+        (0..200).map(|nth| (0..MOST_WIDTH).map(|_| if random.below(40) == 0 { -127 } else { 127 - (nth / 100) as i8 }).collect()).collect();
     let limit = (apart(&all) * 0.4) as i64;
     let expected: Vec<Option<u32>> = (0..all.len())
         .map(|later| (0..later).find(|earlier| squared(&all[*earlier], &all[later]) <= limit).map(|earlier| earlier as u32))

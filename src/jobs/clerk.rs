@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::memory::Place;
 use super::grouping::{self, Groups};
+use super::memory::Place;
 use super::{Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
 use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId, Value};

@@ -73,18 +73,21 @@ impl Maker<'_> {
     /// Makes the vectors that a filter's samples lack and stores them as they come, so that it can be ended at any time and
     /// goes on where it was. `progress` hears how many are done, and of how many.
     pub fn make(&self, store: &mut Store, filter: &Filter, mut progress: impl FnMut(u64, u64)) -> Result<Made, LikenessError> {
-        let missing = store.without_vector(filter, self.encoder.identity())?;
+        let mut made = Made::default();
+        let mut missing = store.without_vector(filter, self.encoder.identity())?;
         if missing.is_empty() {
-            return Ok(Made::default());
+            return Ok(made);
         }
         let known = store.encoder(self.encoder.identity())?.filter(|known| known.centre.len() == self.encoder.width());
-        let known = match known {
-            Some(known) => known,
-            None => self.begin(store, &mut |done| progress(done, FIRST as u64))?,
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let known = self.begin(store, &mut made, &mut progress)?;
+            missing = store.without_vector(filter, self.encoder.identity())?;
+            known
         };
         let quantiser = Quantiser { centre: known.centre, scale: known.scale };
-        let mut made = Made::default();
-        let all = missing.len() as u64;
+        let all = made.computed + missing.len() as u64;
         self.read(&missing, |vectors| {
             let mut bytes = Vec::with_capacity(vectors.len());
             for (picture, vector) in vectors {
@@ -101,28 +104,39 @@ impl Maker<'_> {
         Ok(made)
     }
 
-    /// Sees how vectors differ in this project. All of it is looked at, whatever the filter: it holds from now on.
-    fn begin(&self, store: &mut Store, progress: &mut dyn FnMut(u64)) -> Result<store::Encoder, LikenessError> {
+    /// Sees how vectors differ in this project, and stores those that it looked at. They are spread over all of it, whatever
+    /// the filter: what is seen holds from now on.
+    fn begin(&self, store: &mut Store, made: &mut Made, progress: &mut dyn FnMut(u64, u64)) -> Result<store::Encoder, LikenessError> {
         let mut some = store.order(&Filter::default())?;
         let step = some.len().div_ceil(FIRST).max(1);
         some.retain(|index| index.is_multiple_of(step));
-        let mut vectors = Vec::with_capacity(some.len());
+        let all = some.len() as u64;
+        let (mut places, mut vectors) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
         let mut failed = None;
         self.read(&some, |read| {
-            for (_, vector) in read {
+            for (picture, vector) in read {
                 match vector {
-                    Ok(vector) => vectors.push(vector),
+                    Ok(vector) => {
+                        places.push(picture.ordinal);
+                        vectors.push(vector);
+                    }
+                    // Those of the filter are met again, and told then.
                     Err(error) => failed = Some(error),
                 }
             }
-            progress(vectors.len() as u64);
+            progress(vectors.len() as u64, all);
             Ok(())
         })?;
         if vectors.is_empty() {
             return Err(LikenessError::Nothing(failed.unwrap_or_else(|| "there is none".to_owned())));
         }
         let Quantiser { centre, scale } = Quantiser::of(&vectors);
-        Ok(store.add_encoder(&store::Encoder { identity: self.encoder.identity().to_owned(), centre, scale })?)
+        let known = store.add_encoder(&store::Encoder { identity: self.encoder.identity().to_owned(), centre, scale })?;
+        let quantiser = Quantiser { centre: known.centre.clone(), scale: known.scale };
+        let bytes: Vec<_> = places.into_iter().zip(&vectors).map(|(place, vector)| (place, quantiser.bytes(vector))).collect();
+        store.add_vectors(self.encoder.identity(), &bytes)?;
+        made.computed += bytes.len() as u64;
+        Ok(known)
     }
 
     /// Computes batch after batch and hands each over.

@@ -74,7 +74,8 @@ impl Encoder {
             "dinov2" | "siglip" | "siglip_vision_model" => {
                 let config = VitConfig::parse(&config, &path, dir)?;
                 let wide = config.output();
-                let prefixes = checkpoint.tensors().filter_map(|(name, _)| name.strip_suffix("embeddings.patch_embeddings.projection.weight"));
+                let prefixes =
+                    checkpoint.tensors().filter_map(|(name, _)| name.strip_suffix("embeddings.patch_embeddings.projection.weight"));
                 let other = checkpoint.tensors().filter_map(|(name, _)| name.strip_suffix("embeddings.patch_embedding.weight"));
                 let prefix = prefixes.chain(other).next().unwrap_or_default().to_owned();
                 (Network::Vit(Box::new(Vit::new(config, &prefix, &source, device, dtype)?)), wide, "output")
@@ -116,7 +117,8 @@ impl Encoder {
     pub fn vectors(&self, pictures: &[Pixels]) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut rows = match &self.network {
             Network::Qwen { tower, .. } => {
-                let patches = pictures.iter().filter_map(|pixels| if let Pixels::Patches(patches) = pixels { Some(patches.clone()) } else { None });
+                let patches =
+                    pictures.iter().filter_map(|pixels| if let Pixels::Patches(patches) = pixels { Some(patches.clone()) } else { None });
                 let images = tower.embed_images(&patches.collect::<Vec<_>>())?;
                 let summed = images.into_iter().map(|image| {
                     let tokens = image.main.to_dtype(DType::F32)?;
@@ -125,7 +127,8 @@ impl Encoder {
                 Tensor::stack(&summed.collect::<Result<Vec<_>, ModelError>>()?, 0)?
             }
             Network::Vit(vit) => {
-                let squares = pictures.iter().filter_map(|pixels| if let Pixels::Square(values) = pixels { Some(values.as_slice()) } else { None });
+                let squares =
+                    pictures.iter().filter_map(|pixels| if let Pixels::Square(values) = pixels { Some(values.as_slice()) } else { None });
                 vit.forward(&squares.collect::<Vec<_>>())?.to_dtype(DType::F32)?
             }
         };

@@ -104,8 +104,13 @@ impl Duplicates<'_> {
                 let most = (f64::from(self.places.distances[*sample as usize]).sqrt() / f64::from(SCALE) + reach) * f64::from(SCALE);
                 let most = most * most;
                 let norm = SCALE * SCALE * self.vectors.norm(*sample);
-                let distances = products.iter().zip(self.centres.norms()).map(|(product, length)| norm + length - 2 * SCALE * *product as i32);
-                let near = |(cluster, distance): (usize, i32)| Visit { cluster: cluster as u32, distance: distance.cast_unsigned(), sample: *sample };
+                let distances =
+                    products.iter().zip(self.centres.norms()).map(|(product, length)| norm + length - 2 * SCALE * *product as i32);
+                let near = |(cluster, distance): (usize, i32)| Visit {
+                    cluster: cluster as u32,
+                    distance: distance.cast_unsigned(),
+                    sample: *sample,
+                };
                 let near = distances.enumerate().map(near).filter(|visit| visit.cluster != own && f64::from(visit.distance) <= most);
                 let mut near: Vec<Visit> = near.collect();
                 near.sort_unstable_by_key(|visit| (visit.distance, visit.cluster));

@@ -73,7 +73,9 @@ impl Store {
         let mut statement = self.connection.prepare_cached("SELECT id, image_type FROM samples WHERE seq = ?1")?;
         let (id, image_type) = statement.query_row([seq], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
         let numbers = self.layout.stored(&self.connection, seq)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let [state, revision, reviewer, decided_at, _, flagged, commented, confidence, disagreement, _, cluster, outlier, duplicate, ..] = numbers[..] else {
+        let [state, revision, reviewer, decided_at, _, flagged, commented, confidence, disagreement, _, cluster, outlier, duplicate, ..] =
+            numbers[..]
+        else {
             return Err(StoreError::damaged("all columns of a current label")(numbers.len()));
         };
         let decided = match (reviewer, decided_at) {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::effective::{Effective, effective};
-use super::log::{entries, operation_id};
 use super::likeness::{self, Alike};
+use super::log::{entries, operation_id};
 use super::record::read_label;
 use super::{Claim, Revision, Store, StoreError};
 use crate::domain::{

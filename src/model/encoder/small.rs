@@ -28,7 +28,9 @@ pub(super) fn projection(name: &str, wide: usize, width: usize) -> Vec<f32> {
             row.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
         }
         let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
-        row.iter_mut().for_each(|value| *value /= length);
+        for value in &mut row {
+            *value /= length;
+        }
         rows.push(row);
     }
     let longer = (wide as f64 / width as f64).sqrt();
@@ -55,8 +57,11 @@ impl Quantiser {
         for vector in vectors {
             centre.iter_mut().zip(vector).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        centre.iter_mut().for_each(|sum| *sum /= count);
-        let squares = vectors.iter().flat_map(|vector| vector.iter().zip(&centre).map(|(value, middle)| (f64::from(*value) - middle).powi(2)));
+        for sum in &mut centre {
+            *sum /= count;
+        }
+        let squares =
+            vectors.iter().flat_map(|vector| vector.iter().zip(&centre).map(|(value, middle)| (f64::from(*value) - middle).powi(2)));
         let deviation = (squares.sum::<f64>() / (count * width.max(1) as f64)).sqrt();
         // Vectors that are all the same leave nothing to fill a byte with.
         let scale = if deviation > 1e-9 { 127.0 / (REACH * deviation as f32) } else { 1.0 };

@@ -138,7 +138,8 @@ impl VitConfig {
         for (key, numbers) in [("image_mean", &mut self.mean), ("image_std", &mut self.std)] {
             if let Some(found) = value.get(key).filter(|found| !found.is_null()) {
                 let found = found.as_array().map(|all| all.iter().filter_map(Value::as_f64).map(|n| n as f32).collect::<Vec<_>>());
-                let found = found.and_then(|all| <[f32; 3]>::try_from(all).ok()).filter(|all| key == "image_mean" || all.iter().all(|n| *n > 0.0));
+                let found =
+                    found.and_then(|all| <[f32; 3]>::try_from(all).ok()).filter(|all| key == "image_mean" || all.iter().all(|n| *n > 0.0));
                 *numbers = found.ok_or_else(|| keys.wrong(key, "three numbers, those of image_std above 0"))?;
             }
         }
@@ -151,7 +152,9 @@ impl VitConfig {
             let fits = (self.patch as u64..=4096).contains(&side);
             // SigLIP's positions are for one size only.
             if !fits || (self.family == Family::Siglip && side as usize / self.patch != self.learned) {
-                return Err(keys.wrong("size", format!("a side of at most 4096 pixels that fits {} patches of {}", self.learned, self.patch)));
+                return Err(
+                    keys.wrong("size", format!("a side of at most 4096 pixels that fits {} patches of {}", self.learned, self.patch))
+                );
             }
             self.side = side as usize;
         }

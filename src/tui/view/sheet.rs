@@ -35,7 +35,7 @@ fn headings(paint: &Paint<'_>, line: Rect, buffer: &mut Buffer, width: u16, (fro
         let x = line.x + (index - from) as u16 * width;
         let place = Rect { x, width: (end - index) as u16 * width, ..line };
         let goes_on = if group.from < index { "… " } else { "" };
-        let text = format!("{goes_on}{} · {} ", group_name(paint.state, group), group.len);
+        let text = format!("{goes_on}{} × {}", group.len, group_name(paint.state, group));
         let inside = usize::from(place.width).saturating_sub(3);
         let rule = fill_rule(&cut(&text, inside), inside);
         put(buffer, place, 0, vec![span("─ ", paint.theme.dim), span(rule, paint.theme.strong)]);
@@ -45,8 +45,10 @@ fn headings(paint: &Paint<'_>, line: Rect, buffer: &mut Buffer, width: u16, (fro
 
 /// A text with a rule behind it, in so many cells.
 fn fill_rule(text: &str, width: usize) -> String {
-    let gap = width.saturating_sub(text.width());
-    format!("{text}{}", "─".repeat(gap))
+    match width.saturating_sub(text.width()) {
+        0 => text.to_owned(),
+        gap => format!("{text} {}", "─".repeat(gap - 1)),
+    }
 }
 
 fn group_name(state: &State, group: &Group) -> String {
