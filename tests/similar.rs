@@ -39,7 +39,9 @@ fn blobs(seed: u64, width: usize, sizes: &[usize], spread: f64) -> (Vec<Vec<i8>>
 
 fn vectors(all: &[Vec<i8>]) -> Vectors {
     let mut vectors = Vectors::new(all.first().map_or(1, Vec::len), all.len()).unwrap();
-    all.iter().for_each(|vector| vectors.push(vector.iter().copied()).unwrap());
+    for vector in all {
+        vectors.push(vector.iter().copied()).unwrap();
+    }
     vectors
 }
 
