@@ -25,6 +25,7 @@ mod rebuild;
 mod review;
 mod scripts;
 mod show;
+mod similar;
 mod stats;
 mod train;
 mod undo;
@@ -89,6 +90,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Train a model on approved samples, or on generated boards.
     Train(Box<train::TrainArgs>),
+    /// Group samples whose pictures look alike; find outliers and near-duplicates.
+    Similar(similar::SimilarArgs),
     /// Make models to try.
     Model(model::ModelArgs),
     /// Write the training set from approved samples.
@@ -149,6 +152,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Eval(args) => eval::run(context, args),
         Command::Compare(args) => compare::run(context, args),
         Command::Train(args) => train::run(context, args),
+        Command::Similar(args) => similar::run(context, args),
         Command::Model(args) => model::run(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),

@@ -8,6 +8,8 @@
 mod clerk;
 mod convert;
 mod figures;
+mod grouping;
+mod likeness;
 mod memory;
 mod pictures;
 mod save;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+pub use likeness::{Compared, LikenessError, Made, Maker, compare};
 pub use memory::{Memory, Place};
 pub use pictures::{Deliver, Delivered, Pictures, Wish};
 

@@ -7,12 +7,13 @@
 //!
 //! [`checkpoint`] reads Hugging Face folders, [`processor`] makes tokens and pixels of conversations, [`qwen_vl`] is the
 //! network, [`adapter`] what is laid over it, [`decide`] walks the allowed answers, [`predictor`] does all of this for
-//! samples, [`device`] opens a GPU, and [`random`] makes checkpoints to try.
+//! samples, [`encoder`] makes vectors of pictures, [`device`] opens a GPU, and [`random`] makes checkpoints to try.
 
 pub mod adapter;
 pub mod checkpoint;
 pub mod decide;
 pub mod device;
+pub mod encoder;
 mod error;
 pub mod predictor;
 pub mod processor;

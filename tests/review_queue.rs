@@ -381,3 +381,28 @@ fn pages_to_read_and_settings() {
     bench.wait(9_000);
     assert_eq!(bench.state.notices.posted(), []);
 }
+
+#[test]
+fn groups_are_asked_for_with_the_order_and_told_of_once() {
+    let mut bench = Bench::agreed(6);
+    bench.keys("o c");
+    let asked = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| if let Effect::LoadGroups { request, order } = effect { Some((*request, *order)) } else { None })
+    };
+    let first = asked(&bench.act(Action::GroupBy)).unwrap();
+    assert_eq!(first.1, bench.state.queue.order);
+    let second = asked(&bench.act(Action::GroupBy)).unwrap();
+    assert_eq!(bench.state.queue.query.grouping, Grouping::Likeness);
+    bench.answer_pages();
+    let group = |from, len, cluster| Group { from, len, name: GroupName::Cluster(cluster) };
+    let groups = vec![group(0, 4, Some(0)), group(4, 2, None)];
+    bench.tell(Message::Groups { request: first.0, groups: groups.clone(), problem: None });
+    assert_eq!(bench.state.queue.group_of(0), None, "the answer to an order that is gone");
+    bench.tell(Message::Groups { request: second.0, groups: groups.clone(), problem: None });
+    let of = |index| bench.state.queue.group_of(index).map(|group| group.from);
+    assert_eq!([0, 3, 4, 5, 6].map(of), [Some(0), Some(0), Some(4), Some(4), None]);
+    assert_eq!(asked(&bench.act(Action::GroupBy)), None, "not grouped");
+    let outliers = asked(&bench.act(Action::OutliersFirst)).unwrap();
+    bench.tell(Message::Groups { request: outliers.0, groups: vec![], problem: Some(Ungrouped::NotCompared) });
+    assert!(bench.notice().contains("mekiki similar"), "{}", bench.notice());
+}

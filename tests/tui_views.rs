@@ -50,11 +50,46 @@ fn screens() -> Vec<(&'static str, Bench)> {
             (name, bench)
         })
         .collect();
+    screens.extend([("sheet-likeness", by_likeness()), ("sheet-answer", by_answer())]);
     let mut stats = Bench::new(rows());
     stats.keys("o t");
     stats.state.stats.figures = Some(figures());
     screens.push(("stats", stats));
     screens
+}
+
+/// Answers what groups were asked for.
+fn grouped(bench: &mut Bench, groups: Vec<Group>) {
+    bench.answer_pages();
+    let asked = bench.effects.iter().rev().find_map(|effect| match effect {
+        Effect::LoadGroups { request, .. } => Some(*request),
+        _ => None,
+    });
+    bench.tell(Message::Groups { request: asked.unwrap(), groups, problem: None });
+}
+
+fn by_likeness() -> Bench {
+    let mut rows = rows();
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.cluster = (index < 28).then_some(u32::from(index >= 17));
+        row.outlier = row.cluster.map(|_| 0.97 - (index % 17) as f32 * 0.05);
+    }
+    rows[1].duplicate_of = Some(id(9));
+    let mut bench = Bench::new(rows);
+    bench.keys("o c G G O");
+    let group = |from, len, cluster| Group { from, len, name: GroupName::Cluster(cluster) };
+    grouped(&mut bench, vec![group(0, 17, Some(0)), group(17, 11, Some(1)), group(28, 2, None)]);
+    bench.keys("<Down> <Down> <Down> <Down>");
+    bench
+}
+
+fn by_answer() -> Bench {
+    let mut bench = Bench::new(rows());
+    bench.keys("o c G");
+    let answer = |from, len, texts: &[&str]| Group { from, len, name: GroupName::Answer(strings(texts)) };
+    let scratch = ["DST", "27", "defective", "scratch", "U3"];
+    grouped(&mut bench, vec![answer(0, 1, &[]), answer(1, 6, &scratch), answer(7, 23, &["DST", "27", "passed", "passed", "none"])]);
+    bench
 }
 
 fn figures() -> Statistics {

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::output::{Failure, Outcome};
 use crate::domain::{Exemplar, Kind};
 
-pub(super) use here::{Eye, Means, missing};
+pub(super) use here::{Eye, Means, device, device_name, missing};
 
 /// Predict every field of the samples that a filter lets through, or store predictions that were made elsewhere.
 ///

@@ -62,6 +62,10 @@ fn sample(context: &Context, project: &Project, store: &Store, view: &SampleView
     if !view.comment.is_empty() {
         context.out.line(format_args!("  remark: {}", view.comment));
     }
+    if let Some(alike) = &view.alike {
+        let copy = alike.duplicate_of.as_ref().map(|first| format!(", nearly the same picture as {first}")).unwrap_or_default();
+        context.out.line(format_args!("  looks like cluster {}, outlier {:.0} %{copy}", alike.cluster, alike.outlier * 100.0));
+    }
     for problem in &view.problems {
         context.out.line(format_args!("  {}: {}", problem.field, problem.error));
     }
@@ -153,6 +157,9 @@ pub(super) fn view_json(project: &Project, store: &Store, view: &SampleView) -> 
         "comment": view.comment,
         "claimed_by": view.claim.as_ref().map(|claim| &claim.reviewer),
         "predictions": predictions,
+        "cluster": view.alike.as_ref().map(|alike| alike.cluster),
+        "outlier": view.alike.as_ref().map(|alike| alike.outlier),
+        "duplicate_of": view.alike.as_ref().and_then(|alike| alike.duplicate_of.as_ref()),
     }))
 }
 

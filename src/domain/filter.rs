@@ -51,6 +51,10 @@ pub enum Subject {
     Type,
     /// The split of the sample's group.
     Split,
+    /// The group of samples that look alike.
+    Cluster,
+    /// How far the sample lies from its like, 0 to 1.
+    Outlier,
     /// A yes or no.
     Flag(Flag),
 }
@@ -68,6 +72,8 @@ pub enum Flag {
     Flagged,
     /// Has a remark.
     Commented,
+    /// Equals, or nearly equals, a sample before it.
+    Duplicate,
 }
 
 /// How a term compares.
@@ -112,6 +118,8 @@ pub enum SortKey {
     Disagreement,
     /// When it was last decided on.
     Decided,
+    /// How far it lies from its like.
+    Outlier,
 }
 
 /// The words of the language that are no field ids.
@@ -123,25 +131,27 @@ pub struct FilterWord {
     pub help: &'static str,
 }
 
-const SORT_KEYS: [(&str, SortKey); 5] = [
+const SORT_KEYS: [(&str, SortKey); 6] = [
     ("import", SortKey::Import),
     ("id", SortKey::Id),
     ("confidence", SortKey::Confidence),
     ("disagreement", SortKey::Disagreement),
     ("decided", SortKey::Decided),
+    ("outlier", SortKey::Outlier),
 ];
 
-const FLAGS: [(&str, Flag); 5] = [
+const FLAGS: [(&str, Flag); 6] = [
     ("labelled", Flag::Labelled),
     ("predicted", Flag::Predicted),
     ("disagree", Flag::Disagree),
     ("flagged", Flag::Flagged),
     ("commented", Flag::Commented),
+    ("duplicate", Flag::Duplicate),
 ];
 
 impl FilterWord {
     /// Every word.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self { word: "state", help: "undecided, approved or rejected" },
         Self { word: "confidence", help: "the prediction's confidence, 0 to 1; confidence.FIELD for one field" },
         Self { word: "kind", help: "zero-shot or one-shot, as the plan has it" },
@@ -155,8 +165,11 @@ impl FilterWord {
         Self { word: "disagree", help: "label and prediction differ" },
         Self { word: "flagged", help: "marked for a second look" },
         Self { word: "commented", help: "has a remark" },
+        Self { word: "cluster", help: "the number of a group of samples that look alike, from 0; empty for none (see mekiki similar)" },
+        Self { word: "outlier", help: "how far the sample lies from its like, 0 to 1; 0.5 is three deviations" },
+        Self { word: "duplicate", help: "equals, or nearly equals, a sample before it" },
         Self { word: "label", help: "label.FIELD= for the label's value" },
-        Self { word: "sort", help: "import, id, confidence, disagreement or decided; with - in front the largest first" },
+        Self { word: "sort", help: "import, id, confidence, disagreement, decided or outlier; with - in front the largest first" },
     ];
 
     /// Whether the word is taken, so that no field may have it as its id.
@@ -271,7 +284,7 @@ fn raw_terms(text: &str) -> Result<Vec<RawTerm>, FilterError> {
 }
 
 fn parse_sort(raw: &RawTerm) -> Result<Sort, FilterError> {
-    let expected = "sort=import, id, confidence, disagreement or decided, with - in front for the largest first";
+    let expected = "sort=import, id, confidence, disagreement, decided or outlier, with - in front for the largest first";
     let Some(("=", values)) = &raw.rest else { return Err(raw.error(expected, raw.text())) };
     let [value] = values.as_slice() else { return Err(raw.error(expected, raw.text())) };
     let (name, descending) = value.strip_prefix('-').map_or((value.as_str(), false), |name| (name, true));
@@ -309,6 +322,11 @@ fn parse_term(schema: &Schema, raw: &RawTerm) -> Result<Term, FilterError> {
             let of = tail.map(field).transpose()?.map(|field| field.id.clone());
             (Subject::Confidence(of), number(raw, operator, values, "a number from 0 to 1")?)
         }
+        ("outlier", None) => (Subject::Outlier, number(raw, operator, values, "a number from 0 to 1")?),
+        ("cluster", None) => match values.iter().find(|value| !value.is_empty() && value.parse::<u32>().is_err()) {
+            Some(bad) => return Err(raw.error("the number of a cluster, from 0", bad.clone())),
+            None => (Subject::Cluster, words(&[])?),
+        },
         ("label", Some(tail)) => (Subject::Label(field(tail)?.id.clone()), field_test(raw, field(tail)?, operator, values)?),
         ("predicted", Some(tail)) => (Subject::Predicted(field(tail)?.id.clone()), field_test(raw, field(tail)?, operator, values)?),
         ("state", None) => (Subject::State, words(&State::ALL.map(State::name))?),

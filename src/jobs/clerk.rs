@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::grouping::{self, Groups};
 use super::memory::Place;
 use super::{Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
 use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId, Value};
-use crate::review::{Counts, Effect, Entry, Grouping, Message, Query, RequestId, Sources, Target};
+use crate::review::{Counts, Effect, Entry, Message, Query, RequestId, Sources, Target};
 use crate::store::{Order, SampleView, Store, StoreError};
 
 /// How many orders are kept: the one on the screen and those that answers may still be asked about.
 const MOST_ORDERS: usize = 4;
 /// How many samples an undo lists.
 const MOST_LISTED: usize = 500;
-/// Up to so many samples are grouped by answer: each is read once.
-const MOST_GROUPED: usize = 50_000;
+/// Up to so many samples are told apart by how two sources predict them: each is read once.
+const MOST_COMPARED: usize = 50_000;
 /// How many samples are read at a time.
 const CHUNK: usize = 1000;
 
@@ -25,13 +26,14 @@ pub(super) struct Clerk {
     store: Store,
     report: Report,
     orders: BTreeMap<RequestId, (Query, Order)>,
+    groups: BTreeMap<RequestId, Groups>,
     active: Option<PredictionSource>,
 }
 
 impl Clerk {
     pub(super) fn new(premises: Premises, store: Store, report: Report) -> Self {
         let active = store.sources().ok().and_then(|all| all.into_iter().find(|one| one.active)).map(|one| one.source);
-        Self { premises, store, report, orders: BTreeMap::new(), active }
+        Self { premises, store, report, orders: BTreeMap::new(), groups: BTreeMap::new(), active }
     }
 
     pub(super) fn handle(&mut self, effect: Effect) {
@@ -52,6 +54,10 @@ impl Clerk {
             Effect::LoadAll { request, order, most } => {
                 let all = self.orders.get(&order).map_or(0, |(_, order)| order.len());
                 Message::All { request, rows: if all <= most { Some(self.rows(order, 0, all)?) } else { None } }
+            }
+            Effect::LoadGroups { request, order } => {
+                let Groups { groups, problem } = self.groups.remove(&order).unwrap_or_default();
+                Message::Groups { request, groups, problem }
             }
             Effect::Find { request, order, target } => Message::Found { request, index: self.find(order, &target)? },
             Effect::LoadSample { request, sample } => {
@@ -128,7 +134,7 @@ impl Clerk {
         }
         self.put_to_use(&query.source)?;
         let mut order = self.store.order(&query.filter)?;
-        let few = order.len() <= MOST_GROUPED;
+        let few = order.len() <= MOST_COMPARED;
         if let Some(against) = query.against.as_ref().filter(|_| few) {
             let mut flipped = Vec::with_capacity(order.len());
             for from in (0..order.len()).step_by(CHUNK) {
@@ -138,13 +144,10 @@ impl Clerk {
             }
             order.retain(|index| flipped.get(index).copied().unwrap_or_default());
         }
-        if query.grouping == Grouping::Answer && few {
-            let mut answers = Vec::with_capacity(order.len());
-            for from in (0..order.len()).step_by(CHUNK) {
-                answers.extend(self.store.views(&order, from, CHUNK)?.into_iter().map(|view| predicted_values(&view)));
-            }
-            order.sort_by_key(|index| answers.get(index).cloned().unwrap_or_default());
-        }
+        let groups = grouping::group(&self.store, &query, &mut order)?;
+        // They are asked for once, right behind the order's first page.
+        self.groups.clear();
+        self.groups.insert(number, groups);
         while self.orders.len() >= MOST_ORDERS {
             self.orders.pop_first();
         }
@@ -295,10 +298,6 @@ pub(super) fn image_type(premises: &Premises, view: &SampleView, label: &Label) 
         Some(Value::Choice(stated)) => stated.clone(),
         _ => view.sample.image_type.clone(),
     }
-}
-
-fn predicted_values(view: &SampleView) -> Option<Vec<Value>> {
-    view.prediction.as_ref().map(|prediction| prediction.fields.values().map(|told| told.value.clone()).collect())
 }
 
 fn now_ms() -> i64 {

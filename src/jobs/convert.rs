@@ -6,6 +6,7 @@ use crate::store::{self, SampleView};
 
 /// A sample as a row of the queue; claims of the reviewer's own do not count.
 pub(super) fn entry(view: SampleView, me: &ReviewerName) -> Entry {
+    let alike = view.alike;
     Entry {
         id: view.sample.id,
         revision: review::Revision(view.revision.number()),
@@ -19,8 +20,9 @@ pub(super) fn entry(view: SampleView, me: &ReviewerName) -> Entry {
         decided: view.decided,
         prediction: view.prediction,
         claimed_by: view.claim.map(|claim| claim.reviewer).filter(|by| by != me),
-        outlier: None,
-        cluster: None,
+        outlier: alike.as_ref().map(|alike| alike.outlier),
+        cluster: alike.as_ref().map(|alike| alike.cluster),
+        duplicate_of: alike.and_then(|alike| alike.duplicate_of),
     }
 }
 

@@ -204,6 +204,27 @@ impl Model {
     }
 }
 
+/// The vision tower alone.
+#[derive(Debug)]
+pub struct VisionTower {
+    vision: vision::Vision,
+    device: Device,
+    dtype: DType,
+}
+
+impl VisionTower {
+    /// Builds the tower of a network of any parameters, for inference.
+    pub fn new(config: &Config, source: &dyn Source, device: &Device, dtype: DType) -> Result<Self, ModelError> {
+        let vision = vision::Vision::new(&config.vision, &Parts::new(source, device, dtype).at("model.visual"))?;
+        Ok(Self { vision, device: device.clone(), dtype })
+    }
+
+    /// As [`Model::embed_images`].
+    pub fn embed_images(&self, images: &[PixelPatches]) -> Result<Vec<ImageEmbedding>, ModelError> {
+        self.vision.forward(images, self.dtype, &self.device, Mode::Infer)
+    }
+}
+
 /// Every parameter that a network of this shape has, with its shape: what a new checkpoint must hold.
 pub fn parameters(config: &Config) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
     struct Recorder(RefCell<Vec<(String, Vec<usize>)>>);

@@ -125,6 +125,13 @@ pub enum Effect {
         /// More are not wanted.
         most: usize,
     },
+    /// The groups of a query's order.
+    LoadGroups {
+        /// Asked as.
+        request: RequestId,
+        /// The number of the order.
+        order: RequestId,
+    },
     /// A place in a query's order.
     Find {
         /// Asked as.

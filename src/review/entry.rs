@@ -44,6 +44,8 @@ pub struct Entry {
     pub outlier: Option<f32>,
     /// The group of samples that look like it.
     pub cluster: Option<u32>,
+    /// The first sample that it equals or nearly equals.
+    pub duplicate_of: Option<SampleId>,
 }
 
 impl Entry {

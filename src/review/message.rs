@@ -1,7 +1,7 @@
 //! What work reports back.
 
-use super::{Entry, RequestId, Revision, SaveId};
-use super::{Job, Sources, Statistics};
+use super::{Entry, Group, RequestId, Revision, SaveId};
+use super::{Job, Sources, Statistics, Ungrouped};
 use crate::conversation::{Conversation, ImageRole};
 use crate::domain::{ContentHash, Prediction, ReviewerName, SampleId};
 
@@ -90,6 +90,15 @@ pub enum Message {
         request: RequestId,
         /// The rows.
         rows: Option<Vec<Entry>>,
+    },
+    /// The groups of the queue.
+    Groups {
+        /// The question.
+        request: RequestId,
+        /// The groups, in order; none where the order is not divided.
+        groups: Vec<Group>,
+        /// Why it is not as was asked.
+        problem: Option<Ungrouped>,
     },
     /// A place that was looked for.
     Found {

@@ -1,7 +1,7 @@
 //! What the reviewer is told, in both languages; and the languages and colours themselves.
 
 use super::message::Reason;
-use super::{Action, Spot};
+use super::{Action, Spot, Ungrouped};
 use crate::domain::{ReviewerName, SampleId};
 
 /// The interface's languages.
@@ -116,6 +116,8 @@ pub enum Notice {
         /// How many were left alone.
         left: usize,
     },
+    /// The samples are not grouped, or not sorted, as was asked.
+    Ungrouped(Ungrouped),
     /// Predictions differ from those of the source before.
     Flips(u64),
     /// Another reviewer holds the sample now.
@@ -195,6 +197,14 @@ impl Notice {
                 }
                 text
             }
+            Self::Ungrouped(Ungrouped::NotCompared) => say(
+                "no pictures have been compared yet; 'mekiki similar' does that, then group again",
+                "画像がまだ比較されていません。'mekiki similar' を実行してから分類し直してください",
+            ),
+            Self::Ungrouped(Ungrouped::TooMany(most)) => language.choose(
+                format!("more than {most} samples cannot be grouped by answer; narrow the filter"),
+                format!("回答別に分類できるのは {most} 件までです。絞り込んでください"),
+            ),
             Self::Flips(count) => language.choose(format!("{count} predictions differ"), format!("予測が {count} 件変わりました")),
             Self::ClaimLost(by) => {
                 language.choose(format!("{by} is looking at this sample too"), format!("{by} さんもこの試料を見ています"))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Counts, Entry, Query, RequestId};
+use super::{Counts, Entry, Group, Query, RequestId};
 use crate::domain::{self, SampleId};
 
 /// Rows that are asked for together.
@@ -24,6 +24,8 @@ pub struct Queue {
     pub cursor: usize,
     /// Samples by state.
     pub counts: Option<Counts>,
+    /// The groups of the order, once they are known; none where it is not divided.
+    pub groups: Vec<Group>,
     /// Whether predictions have arrived that the order does not know.
     pub outdated: bool,
     rows: BTreeMap<usize, Arc<Entry>>,
@@ -51,6 +53,7 @@ impl Queue {
             total: None,
             cursor: 0,
             counts: None,
+            groups: Vec::new(),
             outdated: false,
             rows: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -81,6 +84,12 @@ impl Queue {
     /// The rows that are here, in order.
     pub fn rows(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
         self.rows.iter().map(|(index, entry)| (*index, entry))
+    }
+
+    /// The group that a row belongs to.
+    pub fn group_of(&self, index: usize) -> Option<&Group> {
+        let next = self.groups.partition_point(|group| group.from <= index);
+        self.groups.get(next.checked_sub(1)?).filter(|group| index - group.from < group.len)
     }
 
     /// Where a sample stands, if its row is here.

@@ -96,6 +96,7 @@ pub(super) struct Awaited {
     pub samples: BTreeSet<RequestId>,
     pub reverts: BTreeSet<RequestId>,
     pub counts: Option<RequestId>,
+    pub groups: Option<RequestId>,
     pub flips: Option<RequestId>,
     pub compose: Option<RequestId>,
 }

@@ -8,6 +8,7 @@ use super::StoreError;
 use super::code::{code, intern, ppm};
 use super::effective::{Effective, Entry, effective};
 use super::layout::{Layout, Numbers, Part};
+use super::likeness;
 use super::log::entries;
 use super::record::{PredictedFields, read_label, read_prediction};
 use super::temperature::{corrected, of_source};
@@ -76,6 +77,7 @@ impl<'a> Deriver<'a> {
         let (image_type, label): (String, String) = statement.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let now = effective(self.schema, read_label(self.schema, &label)?.0, entries);
         let reviewer = now.by.as_ref().map(|(reviewer, _)| intern(self.connection, reviewer.as_str())).transpose()?;
+        let alike = likeness::known(self.connection, seq)?;
         let mut row = vec![
             Some(now.state as i64),
             Some(entries.last().map_or(0, |entry| entry.op)),
@@ -87,6 +89,9 @@ impl<'a> Deriver<'a> {
             predicted.values().map(FieldPrediction::confidence).reduce(f32::min).map(ppm),
             disagreement(&now, predicted),
             self.schema.image_types().iter().position(|known| *known == image_type).map(|index| index as i64),
+            alike.as_ref().map(|alike| i64::from(alike.cluster)),
+            alike.as_ref().map(|alike| ppm(alike.outlier)),
+            Some(i64::from(alike.is_some_and(|alike| alike.duplicate_of.is_some()))),
         ];
         row.resize(self.layout.columns.len(), None);
         for (index, field) in self.schema.fields().iter().enumerate() {

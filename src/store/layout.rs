@@ -10,11 +10,24 @@ use super::StoreError;
 use crate::domain::{FieldId, FieldKind, Schema, SortKey};
 
 /// The columns that every schema has, behind `seq`; the fields' four columns each follow.
-const FIXED: [&str; 10] =
-    ["state", "revision", "reviewer", "decided_at", "labelled", "flagged", "commented", "confidence", "disagreement", "image_type"];
+const FIXED: [&str; 13] = [
+    "state",
+    "revision",
+    "reviewer",
+    "decided_at",
+    "labelled",
+    "flagged",
+    "commented",
+    "confidence",
+    "disagreement",
+    "image_type",
+    "cluster",
+    "outlier",
+    "duplicate",
+];
 
 /// Raised whenever derive.rs or code.rs come to mean something else, so that old tables are made anew.
-const MEANING: u32 = 1;
+const MEANING: u32 = 2;
 
 /// Fields beyond these are found by scanning.
 const MOST_INDEXED: usize = 16;
@@ -72,6 +85,7 @@ pub(super) fn sort_column(key: SortKey) -> &'static str {
         SortKey::Confidence => "confidence",
         SortKey::Disagreement => "disagreement",
         SortKey::Decided => "decided_at",
+        SortKey::Outlier => "outlier",
     }
 }
 
@@ -132,8 +146,7 @@ impl Layout {
 
     /// Before many rows change: sorting them once at the end takes a fraction of the time.
     pub(super) fn drop_indexes(&self, connection: &Connection) -> Result<(), StoreError> {
-        let drop = |index: &Index| format!("DROP INDEX IF EXISTS {};", index.name);
-        Ok(connection.execute_batch(&self.indexes.iter().map(drop).collect::<String>())?)
+        Ok(connection.execute_batch(&self.indexes.iter().map(Index::drop).collect::<String>())?)
     }
 
     pub(super) fn create_indexes(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -147,7 +160,16 @@ impl Index {
         self.lead.as_deref().unwrap_or_else(|| sort_column(self.order))
     }
 
-    fn create(&self) -> String {
+    /// Whether one of these columns is in it.
+    pub(super) fn is_on(&self, columns: &[&str]) -> bool {
+        self.lead.as_deref().into_iter().chain([sort_column(self.order)]).any(|column| columns.contains(&column))
+    }
+
+    pub(super) fn drop(&self) -> String {
+        format!("DROP INDEX IF EXISTS {};", self.name)
+    }
+
+    pub(super) fn create(&self) -> String {
         let order = Some(sort_column(self.order)).filter(|_| self.order != SortKey::Import);
         let columns: Vec<&str> = self.lead.as_deref().into_iter().chain(order).collect();
         let condition = match (&self.lead, self.partial) {
@@ -176,6 +198,9 @@ fn indexes(schema: &Schema) -> Vec<Index> {
         index(None, SortKey::Decided, false),
         index(Some("flagged"), SortKey::Import, true),
         index(Some("commented"), SortKey::Import, true),
+        index(Some("cluster"), SortKey::Outlier, false),
+        index(None, SortKey::Outlier, false),
+        index(Some("duplicate"), SortKey::Import, true),
     ];
     let searched = |kind: &FieldKind| !matches!(kind, FieldKind::Text { .. } | FieldKind::Box { .. });
     let fields = schema.fields().iter().enumerate().filter(|(_, field)| searched(&field.kind)).take(MOST_INDEXED);

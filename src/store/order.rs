@@ -28,6 +28,32 @@ impl Order {
         self.places = keyed.into_iter().map(|(_, place)| place).collect();
     }
 
+    /// The same samples in groups, that of the smallest key first; within a group those with the smallest second key, equal
+    /// ones as they stand. Returns each group's first place, length and key.
+    pub fn group_by_key<K: Ord, W: Ord>(&mut self, key: impl Fn(usize) -> K, within: impl Fn(usize) -> W) -> Vec<(usize, usize, K)> {
+        let keyed = self.places.iter().enumerate().map(|(index, place)| (key(index), within(index), *place));
+        let mut keyed: Vec<(K, W, i64)> = keyed.collect();
+        keyed.sort_by(|(a, first, _), (b, second, _)| (a, first).cmp(&(b, second)));
+        self.places.clear();
+        let mut groups: Vec<(usize, usize, K)> = Vec::new();
+        for (index, (key, _, place)) in keyed.into_iter().enumerate() {
+            self.places.push(place);
+            match groups.last_mut() {
+                Some((_, len, known)) if *known == key => *len += 1,
+                _ => groups.push((index, 1, key)),
+            }
+        }
+        groups
+    }
+
+    pub(super) fn places(&self) -> &[i64] {
+        &self.places
+    }
+
+    pub(super) fn replace(&mut self, places: Vec<i64>) {
+        self.places = places;
+    }
+
     /// Keeps the samples at the places that `wanted` lets through.
     pub fn retain(&mut self, mut wanted: impl FnMut(usize) -> bool) {
         let mut index = 0;
@@ -42,6 +68,11 @@ impl Store {
     /// Every sample that the filter lets through, in its order.
     pub fn order(&self, filter: &Filter) -> Result<Order, StoreError> {
         let _snapshot = self.snapshot()?;
+        self.places_of(filter)
+    }
+
+    /// As [`Store::order`], within the caller's snapshot.
+    pub(super) fn places_of(&self, filter: &Filter) -> Result<Order, StoreError> {
         let places = self.reader().places(filter, &[], None, i64::MAX as usize)?;
         Ok(Order { places: places.into_iter().map(|place| place.seq).collect() })
     }

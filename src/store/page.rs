@@ -28,6 +28,12 @@ pub struct Row {
     pub confidence: Option<f32>,
     /// The probability that the prediction puts against the label, 0 to 1, where the two differ.
     pub disagreement: Option<f32>,
+    /// The group of samples that look like it.
+    pub cluster: Option<u32>,
+    /// How far it lies from its like, 0 to 1.
+    pub outlier: Option<f32>,
+    /// Equals, or nearly equals, a sample before it.
+    pub duplicate: bool,
     /// Label and prediction, field by field in the schema's order.
     pub fields: Vec<RowField>,
 }
@@ -67,7 +73,9 @@ impl Store {
         let mut statement = self.connection.prepare_cached("SELECT id, image_type FROM samples WHERE seq = ?1")?;
         let (id, image_type) = statement.query_row([seq], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
         let numbers = self.layout.stored(&self.connection, seq)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let [state, revision, reviewer, decided_at, _, flagged, commented, confidence, disagreement, ..] = numbers[..] else {
+        let [state, revision, reviewer, decided_at, _, flagged, commented, confidence, disagreement, _, cluster, outlier, duplicate, ..] =
+            numbers[..]
+        else {
             return Err(StoreError::damaged("all columns of a current label")(numbers.len()));
         };
         let decided = match (reviewer, decided_at) {
@@ -90,6 +98,9 @@ impl Store {
             commented: commented == Some(1),
             confidence: confidence.map(share),
             disagreement: disagreement.map(share),
+            cluster: cluster.map(|cluster| cluster as u32),
+            outlier: outlier.map(share),
+            duplicate: duplicate == Some(1),
             fields: self.schema.fields().iter().enumerate().map(field).collect::<Result<_, StoreError>>()?,
         })
     }

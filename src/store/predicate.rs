@@ -78,6 +78,8 @@ impl Reader<'_> {
                 let split = Split::ALL.iter().position(|split| split.name() == word).unwrap_or(Split::ALL.len());
                 Sql::plain(format!("split_of((SELECT grp FROM samples WHERE seq = c.seq)) = {split}"))
             })),
+            Subject::Cluster => words("cluster", &term.comparison, |word| Ok(word.parse().ok())),
+            Subject::Outlier => Ok(range("outlier", &term.comparison, 1e6)),
             Subject::Id => Ok(pattern("id", &term.comparison)),
             Subject::Group => Ok(pattern("grp", &term.comparison)),
             Subject::Flag(flag) => Ok(is_set(*flag, term.comparison == Comparison::Is(true))),
@@ -167,12 +169,14 @@ fn is_set(flag: Flag, on: bool) -> Predicate {
         (Flag::Commented, true) => ("commented", "c.commented = 1"),
         (Flag::Disagree, true) => ("disagreement", "c.disagreement IS NOT NULL"),
         (Flag::Predicted, true) => ("confidence", "c.confidence IS NOT NULL"),
+        (Flag::Duplicate, true) => ("duplicate", "c.duplicate = 1"),
+        (Flag::Duplicate, false) => return scan(Sql::plain("c.duplicate = 0")),
         (Flag::Flagged, false) => return scan(Sql::plain("c.flagged = 0")),
         (Flag::Commented, false) => return scan(Sql::plain("c.commented = 0")),
         (Flag::Disagree, false) => return scan(Sql::plain("c.disagreement IS NULL")),
         (Flag::Predicted, false) => return scan(Sql::plain("c.confidence IS NULL")),
     };
-    let one = matches!(flag, Flag::Flagged | Flag::Commented);
+    let one = matches!(flag, Flag::Flagged | Flag::Commented | Flag::Duplicate);
     Predicate { sql: Sql::plain(sql), lookup: Lookup::Column { name: column.to_owned(), one } }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::effective::{Effective, effective};
+use super::likeness::{self, Alike};
 use super::log::{entries, operation_id};
 use super::record::read_label;
 use super::{Claim, Revision, Store, StoreError};
@@ -36,6 +37,8 @@ pub struct SampleView {
     pub prediction: Option<Prediction>,
     /// Who is looking at it.
     pub claim: Option<Claim>,
+    /// How it compares with the other samples' pictures.
+    pub alike: Option<Alike>,
     /// Values in its import or its log that the schema no longer allows; they are left out of the label.
     pub problems: Vec<LabelProblem>,
 }
@@ -91,7 +94,8 @@ impl Store {
         let Known { sample, now, revision, problems } = self.known(seq)?;
         let Effective { label, decided, state, by, flagged, comment, .. } = now;
         let (prediction, claim) = (self.active_prediction(seq)?, self.claim_on(seq)?);
-        Ok(SampleView { sample, label, decided, state, revision, by, flagged, comment, prediction, claim, problems })
+        let alike = likeness::known(&self.connection, seq)?;
+        Ok(SampleView { sample, label, decided, state, revision, by, flagged, comment, prediction, claim, alike, problems })
     }
 
     /// At most `limit` approved samples from behind the ordinal `after`, in import order. Each goes through
@@ -156,7 +160,7 @@ pub(super) fn seq_of(connection: &Connection, id: &SampleId) -> Result<i64, Stor
 }
 
 /// Folder and path in two columns.
-fn image_at(row: &Row<'_>, column: usize) -> Result<Option<ImageRef>, StoreError> {
+pub(super) fn image_at(row: &Row<'_>, column: usize) -> Result<Option<ImageRef>, StoreError> {
     let (folder, path): (Option<i64>, Option<String>) = (row.get(column)?, row.get(column + 1)?);
     let Some((folder, path)) = folder.zip(path) else { return Ok(None) };
     let path = RelativePath::new(path).map_err(StoreError::damaged("an image's path"))?;

@@ -100,6 +100,7 @@ pub fn entry(index: usize, labelled: &str, predicted: &str) -> Entry {
         claimed_by: None,
         outlier: None,
         cluster: None,
+        duplicate_of: None,
     }
 }
 

@@ -123,14 +123,7 @@ pub(in crate::cli) fn missing(
     means: Means,
 ) -> Result<Done, Failure> {
     let device = device(means.device)?;
-    let device_name = if device.is_cpu() {
-        "cpu"
-    } else if device.is_cuda() {
-        "cuda"
-    } else {
-        "metal"
-    };
-    let mut done = Done { predicted: 0, failed: Vec::new(), per_second: 0.0, device: device_name };
+    let mut done = Done { predicted: 0, failed: Vec::new(), per_second: 0.0, device: device_name(&device) };
     let started = Instant::now();
     let total: usize = wanted.iter().map(|(_, ids)| ids.len()).sum();
     if total > 0 {
@@ -241,6 +234,16 @@ pub(in crate::cli) fn folder_name(dir: &Path) -> String {
     dir.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
+/// As `--device` names it.
+pub(in crate::cli) fn device_name(device: &Device) -> &'static str {
+    match (device.is_cpu(), device.is_cuda()) {
+        (true, _) => "cpu",
+        (_, true) => "cuda",
+        _ => "metal",
+    }
+}
+
+/// What computes: what is named, else the fastest that is there.
 pub(in crate::cli) fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
     let failed = |error: candle_core::Error| Failure::new(format_args!("--device: {error}; --device cpu works everywhere"));
     match named {

@@ -3,7 +3,7 @@
 use crate::domain::{PredictionSource, SampleId};
 use crate::review::queue::{Near, PAGE};
 use crate::review::state::{Landing, Screen};
-use crate::review::{Action, Desk, Effect, Entry, Notice, Priority, Query, Queue, State, Target};
+use crate::review::{Action, Desk, Effect, Entry, Grouping, Notice, Priority, Query, Queue, State, Target};
 use std::sync::Arc;
 
 impl State {
@@ -18,7 +18,17 @@ impl State {
             desk.index = None;
         }
         self.load_missing();
+        self.load_groups();
         self.count();
+    }
+
+    fn load_groups(&mut self) {
+        let query = &self.queue.query;
+        if query.grouping != Grouping::None || query.outliers_first {
+            let request = self.ask();
+            self.awaited.groups = Some(request);
+            self.emit(Effect::LoadGroups { request, order: self.queue.order });
+        }
     }
 
     /// Asks anew and stays on the sample.

@@ -15,6 +15,14 @@ impl State {
         match message {
             Message::Page { request, from, total, rows } => self.page(request, from, total, rows),
             Message::All { request, rows } => self.all(request, rows),
+            Message::Groups { request, groups, problem } => {
+                if self.awaited.groups == Some(request) {
+                    self.queue.groups = groups;
+                    if let Some(problem) = problem {
+                        self.say(Notice::Ungrouped(problem));
+                    }
+                }
+            }
             Message::Found { request, index } => self.found(request, index),
             Message::Sample { request, entry } => self.sample(request, entry),
             Message::Picture { generation, sample, role, outcome } => {

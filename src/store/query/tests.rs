@@ -11,7 +11,7 @@ use crate::domain::{
     Subject, Term, Value, propose,
 };
 use crate::store::testing::{approve, every_kind, id, label, sample, set, who};
-use crate::store::{Decision, DecisionKind, Plan, PredictedFields, SampleView, Store};
+use crate::store::{Decision, DecisionKind, NewLikeness, Plan, PredictedFields, SampleView, Store};
 
 const SAMPLES: usize = 60;
 /// The first so many become one-shot.
@@ -43,6 +43,10 @@ impl Oracle<'_> {
         against.max()
     }
 
+    fn outlier(view: &SampleView) -> Option<f64> {
+        view.alike.as_ref().map(|alike| (f64::from(alike.outlier) * 1e6).round() / 1e6)
+    }
+
     fn value(view: &SampleView, subject: &Subject) -> Option<Value> {
         let predicted = |field| view.prediction.as_ref().and_then(|prediction| Some(prediction.fields.get(field)?.value.clone()));
         match subject {
@@ -59,6 +63,7 @@ impl Oracle<'_> {
             Subject::Kind if view.sample.ordinal < ONE_SHOT => Kind::OneShot.name().to_owned(),
             Subject::Kind => Kind::ZeroShot.name().to_owned(),
             Subject::Reviewer => view.by.as_ref().map(|(reviewer, _)| reviewer.to_string()).unwrap_or_default(),
+            Subject::Cluster => view.alike.as_ref().map(|alike| alike.cluster.to_string()).unwrap_or_default(),
             Subject::Id => view.sample.id.to_string(),
             Subject::Group => view.sample.group.clone(),
             Subject::Type => view.sample.image_type.clone(),
@@ -71,6 +76,7 @@ impl Oracle<'_> {
         let like = |words: &[String]| words.iter().any(|word| matches(word, &self.word(view, &term.subject)));
         let number = match &term.subject {
             Subject::Confidence(field) => Self::confidence(view, field.as_ref()),
+            Subject::Outlier => Self::outlier(view),
             subject => match Self::value(view, subject) {
                 Some(Value::Integer(number)) => Some(number as f64),
                 _ => None,
@@ -90,6 +96,7 @@ impl Oracle<'_> {
                     Flag::Disagree => propose(self.schema, &view.label, &|_| false, view.prediction.as_ref()).conflicts().count() > 0,
                     Flag::Flagged => view.flagged,
                     Flag::Commented => !view.comment.is_empty(),
+                    Flag::Duplicate => view.alike.as_ref().is_some_and(|alike| alike.duplicate_of.is_some()),
                 }
             }
             (Comparison::Is(_), _) => false,
@@ -108,6 +115,7 @@ impl Oracle<'_> {
                 SortKey::Id => Some((0, view.sample.id.to_string())),
                 SortKey::Confidence => Self::confidence(view, None).map(|share| ((share * 1e6).round() as i64, String::new())),
                 SortKey::Disagreement => Self::disagreement(view).map(|ppm| (ppm, String::new())),
+                SortKey::Outlier => Self::outlier(view).map(|share| ((share * 1e6).round() as i64, String::new())),
                 SortKey::Decided => view.by.as_ref().map(|(_, time_ms)| (*time_ms, String::new())),
             }
         };
@@ -188,6 +196,14 @@ fn random_project(seed: u64) -> (tempfile::TempDir, Store) {
         store.add_predictions(&source(model), &predictions).unwrap();
     }
     store.set_active_source(&source("second")).unwrap();
+    let compared: Vec<u64> = (0..SAMPLES as u64).filter(|_| random(5) > 0).collect();
+    let likeness = compared.into_iter().map(|ordinal| NewLikeness {
+        ordinal,
+        cluster: random(4) as u32,
+        outlier: random(20) as f32 / 20.0,
+        duplicate_of: (random(6) == 0).then_some(0),
+    });
+    store.set_likeness(likeness.collect::<Vec<_>>()).unwrap();
     let whole = label(&schema, &[("judgement", "passed"), ("defect_mode", "passed"), ("position", "none")]);
     for turn in 0..SAMPLES {
         let edits = [approve(&whole), Edit::Reject, set(&schema, "quantity", "27"), Edit::Flag(true), Edit::Comment("見て".into())];
@@ -209,7 +225,7 @@ fn plan() -> Plan {
     }
 }
 
-const TERMS: [&str; 48] = [
+const TERMS: [&str; 55] = [
     "judgement=defective",
     "judgement=passed,defective",
     "judgement=",
@@ -258,12 +274,31 @@ const TERMS: [&str; 48] = [
     "split=test",
     "split!=train,test",
     "disagree",
+    "cluster=2",
+    "cluster=0,3",
+    "cluster=",
+    "cluster!=1",
+    "cluster!=1,",
+    "outlier>0.6",
+    "outlier<0.3",
 ];
 
-const FLAGS: [&str; 9] =
-    ["!disagree", "labelled", "!labelled", "predicted", "!predicted", "flagged", "!flagged", "commented", "!commented"];
+const FLAGS: [&str; 11] = [
+    "!disagree",
+    "labelled",
+    "!labelled",
+    "predicted",
+    "!predicted",
+    "flagged",
+    "!flagged",
+    "commented",
+    "!commented",
+    "duplicate",
+    "!duplicate",
+];
 
-const SORTS: [&str; 9] = ["import", "-import", "id", "-id", "confidence", "-confidence", "-disagreement", "decided", "-decided"];
+const SORTS: [&str; 11] =
+    ["import", "-import", "id", "-id", "confidence", "-confidence", "-disagreement", "decided", "-decided", "outlier", "-outlier"];
 
 fn check(store: &Store, oracle: &Oracle<'_>, text: &str, limit: usize) {
     let filter = Filter::parse(store.schema(), text).unwrap();
@@ -276,6 +311,8 @@ fn check(store: &Store, oracle: &Oracle<'_>, text: &str, limit: usize) {
         for row in &page.rows {
             let view = oracle.views.iter().find(|view| view.sample.id == row.id).unwrap();
             assert_eq!((row.state, row.revision, &row.decided, row.ordinal), (view.state, view.revision, &view.by, view.sample.ordinal));
+            let alike = view.alike.as_ref();
+            assert_eq!((row.cluster, row.outlier), (alike.map(|alike| alike.cluster), alike.map(|alike| alike.outlier)));
             assert_eq!((row.flagged, row.commented), (view.flagged, !view.comment.is_empty()));
             for (field, shown) in oracle.schema.fields().iter().zip(&row.fields) {
                 assert_eq!(shown.label.as_ref(), view.label.get(&field.id), "{} {}", row.id, field.id);
