@@ -24,6 +24,7 @@ mod predict;
 mod rebuild;
 mod review;
 mod scripts;
+mod settings;
 mod show;
 mod stats;
 mod undo;

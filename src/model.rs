@@ -7,7 +7,7 @@
 //!
 //! [`checkpoint`] reads Hugging Face folders, [`processor`] makes tokens and pixels of conversations, [`qwen_vl`] is the
 //! network, [`adapter`] what is laid over it, [`decide`] walks the allowed answers, [`predictor`] does all of this for
-//! samples, and [`random`] makes checkpoints to try.
+//! samples, [`server`] asks a model elsewhere, and [`random`] makes checkpoints to try.
 
 pub mod adapter;
 pub mod checkpoint;
@@ -17,5 +17,6 @@ pub mod predictor;
 pub mod processor;
 pub mod qwen_vl;
 pub mod random;
+pub mod server;
 
 pub use error::ModelError;

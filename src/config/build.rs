@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::place::{Places, Step, Step::Index, Step::Key, line_at};
 use super::raw::{RawCondition, RawField, RawKind, RawOneShot, RawPlanWord, RawPoolImage, RawProject, RawRule, RawScalar};
-use super::{ImportSettings, Project};
+use super::{ImportSettings, Project, settings};
 use crate::conversation::{AnswerTemplate, InstructionText, Instructions, Pool, PoolImage, Purpose, Recipe, SamplingPlan};
 use crate::domain::{
     Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan, Value,
@@ -18,13 +18,13 @@ use crate::domain::{
 pub(super) type Problem = (usize, String, String);
 
 /// What was wrong so far, and where things stand.
-struct Problems {
-    places: Places,
-    found: Vec<Problem>,
+pub(super) struct Problems {
+    pub(super) places: Places,
+    pub(super) found: Vec<Problem>,
 }
 
 impl Problems {
-    fn say(&mut self, path: &[Step<'_>], expected: impl Display, got: impl Display) {
+    pub(super) fn say(&mut self, path: &[Step<'_>], expected: impl Display, got: impl Display) {
         self.say_message(path, format!("expected {expected}, got {got}"));
     }
 
@@ -75,6 +75,15 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
             problems.say(&[Key("corners"), Key(image_type)], "shares of width and height from 0 to 1", "others");
         }
     }
+    if let Some(alias) = &raw.model.server {
+        let path = [Key("model"), Key("server")];
+        if !settings::is_alias(alias) {
+            problems.say(&path, format!("{}, which the user's settings give an address", settings::ALIAS), format!("{alias:?}"));
+        }
+        if raw.model.name.is_some() {
+            problems.say(&path, "either a name or a server", "both");
+        }
+    }
     let recipe = Recipe {
         schema,
         answer: answer?,
@@ -92,6 +101,7 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
         splits,
         import: ImportSettings { columns: raw.import.columns, defaults },
         model: raw.model.name,
+        server: raw.model.server,
         corners: raw.corners,
     })
 }

@@ -247,4 +247,5 @@ pub(super) struct RawImport {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
     pub(super) name: Option<String>,
+    pub(super) server: Option<String>,
 }
