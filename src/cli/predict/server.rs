@@ -108,7 +108,7 @@ pub(super) fn run(context: &Context, args: &PredictArgs, alias: &str) -> Result<
     if client.guidance() == Guidance::None {
         context.out.line("the server was not told what answers look like: each that could not be read counts as failed");
     }
-    if !client.tells_confidence() {
+    if predicted > 0 && !client.tells_confidence() {
         context.out.line("the server tells no probabilities: the confidence of these predictions is not known and counts as 0");
     }
     Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Problems })

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -64,6 +64,8 @@ pub(super) struct Asker {
     /// The forms of a request, the fullest first, and which of them the server takes.
     forms: Vec<Form>,
     form: AtomicUsize,
+    /// Whether an answer came with its tokens' probabilities: some servers pass over what they do not know.
+    tells: AtomicBool,
 }
 
 /// What a request asks for besides the answer.
@@ -105,8 +107,9 @@ impl Client {
         let most_tokens = (longest + SPARE_TOKENS).min(MOST_TOKENS);
         let forms = forms(!told.keys.is_empty(), endpoint.guidance != Guidance::Auto, endpoint.logprobs > 0);
         let messages = Messages::new();
-        let form = AtomicUsize::new(0);
-        let asker = Asker { endpoint, http, model, found, recipe: recipe.clone(), told, messages, most_tokens, forms, form };
+        let recipe = recipe.clone();
+        let (form, tells) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let asker = Asker { endpoint, http, model, found, recipe, told, messages, most_tokens, forms, form, tells };
         Ok(Self { runtime, asker: std::sync::Arc::new(asker) })
     }
 
@@ -131,9 +134,9 @@ impl Client {
         if self.asker.form().guidance { self.asker.told.guidance } else { Guidance::None }
     }
 
-    /// Whether confidences are asked for, as far as the server has taken it.
+    /// Whether any answer came with probabilities.
     pub fn tells_confidence(&self) -> bool {
-        self.asker.form().logprobs
+        self.asker.tells.load(Ordering::Relaxed)
     }
 }
 
@@ -196,7 +199,8 @@ async fn find(http: &reqwest::Client, endpoint: &Endpoint, attempts: u32) -> Res
             alias: endpoint.alias.clone(),
             reason: format!("its list of models is none: {}", endpoint.hidden(&reply::said(&bytes))),
         })?,
-        Err(ServerError::Refused { status: 404 | 405 | 501, .. }) => (Vec::new(), String::new()),
+        // Some list none, and some fail at it (transformers serve without a folder of downloads).
+        Err(ServerError::Refused { .. }) => (Vec::new(), String::new()),
         Err(error) => return Err(error),
     };
     let (models, owner) = listed;
@@ -394,6 +398,7 @@ impl Asker {
     fn read(&self, bytes: &[u8]) -> Result<Said, ServerError> {
         let wrong = |reason: String| ServerError::Reply { alias: self.endpoint.alias.clone(), reason: self.endpoint.hidden(&reason) };
         let completion = reply::completion(bytes).map_err(wrong)?;
+        self.tells.fetch_or(!completion.tokens.is_empty(), Ordering::Relaxed);
         let (schema, template) = (&self.recipe.schema, &self.recipe.answer);
         let text = completion.text.trim();
         let in_json = if self.told.guidance == Guidance::JsonSchema { reply::from_json(template, text) } else { None };
