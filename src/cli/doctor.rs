@@ -87,6 +87,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<Outcome, Failu
     let (devices, machine) = machine::look();
     sections.push(machine);
     sections.extend(project::look(context.dir(), &devices));
+    sections.push(servers::files());
     sections.push(servers::look(args.servers));
     sections.push(terminal::look(context.out.is_json()));
     let all: Vec<Json> = sections

@@ -39,6 +39,10 @@ pub(super) fn look(dir: &Path, devices: &[Device]) -> Vec<Section> {
     section.set("found", true);
     section.set("name", project.name.clone());
     section.set("file", json!(project.dir.join(FILE_NAME)));
+    if let Some(alias) = &project.server {
+        section.line("server", alias);
+    }
+    section.set("server", json!(project.server));
     let (store, images) = store(&project);
     vec![section, store, models::look(&project, &images, devices)]
 }

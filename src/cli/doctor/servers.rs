@@ -1,4 +1,4 @@
-//! The servers of the user's settings.
+//! The user's own files, and the servers in them.
 
 use std::time::Duration;
 
@@ -7,23 +7,37 @@ use serde_json::{Map, json};
 use super::super::settings;
 use super::Section;
 use crate::config::UserSettings;
+use crate::keys::BUILT_IN;
 use crate::model::server::Client;
 
 /// How long a server may take to say that it is there.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Which of the user's own files are there.
+pub(super) fn files() -> Section {
+    let mut section = Section::new("files");
+    match settings::file() {
+        Ok(file) => {
+            let remembered = file.with_file_name("review.json");
+            for (name, path, what) in [("settings", file, "yours to write: servers"), ("remembered", remembered, "theme and language of the review")] {
+                let there = path.is_file();
+                section.line(name, format_args!("{}{} ({what})", path.display(), if there { "" } else { ", not there" }));
+                section.set(name, json!({ "path": path, "found": there }));
+            }
+        }
+        Err(failure) => section.wrong(failure.message(), "set HOME, or XDG_CONFIG_HOME"),
+    }
+    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    section.line("keymaps", format_args!("{} ('mekiki review --keymap FILE' takes one of your own)", names.join(", ")));
+    section.set("keymaps", names);
+    section
+}
+
 /// What the settings name; with `ask`, whether it answers.
 pub(super) fn look(ask: bool) -> Section {
     let mut section = Section::new("servers");
-    let file = match settings::file() {
-        Ok(file) => file,
-        Err(failure) => {
-            section.wrong(failure.message(), "set HOME, or XDG_CONFIG_HOME");
-            return section;
-        }
-    };
-    section.line("settings", if file.is_file() { file.display().to_string() } else { format!("{} (not there)", file.display()) });
-    section.set("settings", json!({ "path": file, "found": file.is_file() }));
+    // That there is no place for settings is said of the files.
+    let Ok(file) = settings::file() else { return section };
     let servers = match UserSettings::load(&file) {
         Ok(settings) => settings.servers,
         Err(error) => {

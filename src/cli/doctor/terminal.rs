@@ -8,11 +8,13 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
 use super::{Section, within};
-use crate::graphics::query::{self, Answers, LIMIT};
+use crate::graphics::query::{self, Answers};
 use crate::graphics::{Depth, Detected, Environment, detect};
 
 /// Two letters of two columns each.
 const WIDE: &str = "目利";
+/// How long the terminal may take to answer: more than the review screen waits, which a slow link or a busy machine outlasts.
+const LIMIT: Duration = Duration::from_secs(3);
 /// Beyond the questions' own limits: a terminal that takes no bytes at all (Ctrl-S) holds up whoever writes.
 const PATIENCE: Duration = Duration::from_millis(500);
 
