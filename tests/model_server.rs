@@ -111,7 +111,10 @@ fn item(dir: &tempfile::TempDir) -> Item {
     let image = ImageRef { folder: 0, path: RelativePath::new("a.png").unwrap() };
     let part = ImagePart { role: ImageRole::Query, image: image.clone() };
     let turns = vec![Turn { role: Role::User, parts: vec![Part::Text("Look.".to_owned()), Part::Image(part)] }];
-    Item { conversation: Conversation { kind: Kind::ZeroShot, turns, picks: Picks { exemplar: None, reference: image } }, images: vec![path] }
+    Item {
+        conversation: Conversation { kind: Kind::ZeroShot, turns, picks: Picks { exemplar: None, reference: image } },
+        images: vec![path],
+    }
 }
 
 type Outcomes = (Vec<Result<Said, ServerError>>, Result<(), ServerError>);

@@ -194,7 +194,9 @@ mod tests {
     fn every_problem_names_its_line() {
         let text = "[servers.lab]\nurl = \"ftp://x\"\nconcurrency = 0\nguidance = \"hope\"\nkey_env = \"sk-secret\"\n";
         let said = parse(text).unwrap_err();
-        for part in ["settings.toml:2: servers.lab.url: ", ":3: servers.lab.concurrency: ", ":4: servers.lab.guidance: ", "one of auto, regex"] {
+        for part in
+            ["settings.toml:2: servers.lab.url: ", ":3: servers.lab.concurrency: ", ":4: servers.lab.guidance: ", "one of auto, regex"]
+        {
             assert!(said.contains(part), "{said}");
         }
         assert!(!said.contains("sk-secret"), "{said}");

@@ -35,9 +35,8 @@ impl Store {
             "SELECT reviewer, count(*), max(expires_ms) FROM claims WHERE expires_ms > ?1 AND expires_ms <= ?2 GROUP BY reviewer ORDER BY reviewer",
         )?;
         // What lasts longer than any claim was written by a clock that went wrong.
-        let claims = statement.query_map([now, now + CLAIM_MS], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)? - now))
-        })?;
+        let claims = statement
+            .query_map([now, now + CLAIM_MS], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)? - now)))?;
         Ok(About {
             version: (migrate::version(&self.connection, &path, migrate::STEPS)?, migrate::STEPS.len() as i64),
             journal: self.connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?,

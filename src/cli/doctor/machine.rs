@@ -64,18 +64,27 @@ fn gpus(section: &mut Section) -> Vec<Device> {
         Some(Err(None)) => {
             section.line("GPU", "no NVIDIA driver here (no NVML library)");
             if usable {
-                section.wrong("this build computes with CUDA, and there is no driver", "use a build without the feature cuda, or install NVIDIA's driver");
+                section.wrong(
+                    "this build computes with CUDA, and there is no driver",
+                    "use a build without the feature cuda, or install NVIDIA's driver",
+                );
             }
             section.set("gpus", json!([]));
             return Vec::new();
         }
         Some(Err(Some(error))) => {
-            section.wrong(format_args!("NVIDIA's driver is there and says: {error}"), "see whether nvidia-smi works; after an update of the driver the machine must start anew");
+            section.wrong(
+                format_args!("NVIDIA's driver is there and says: {error}"),
+                "see whether nvidia-smi works; after an update of the driver the machine must start anew",
+            );
             section.set("gpus", json!([]));
             return Vec::new();
         }
         None => {
-            section.wrong(format_args!("NVIDIA's driver has not answered for {} seconds", LIMIT.as_secs()), "see whether nvidia-smi works; a GPU may have fallen off its bus ('dmesg' says so)");
+            section.wrong(
+                format_args!("NVIDIA's driver has not answered for {} seconds", LIMIT.as_secs()),
+                "see whether nvidia-smi works; a GPU may have fallen off its bus ('dmesg' says so)",
+            );
             section.set("gpus", json!([]));
             return Vec::new();
         }
@@ -84,7 +93,14 @@ fn gpus(section: &mut Section) -> Vec<Device> {
     for (index, gpu) in gpus.iter().enumerate() {
         section.line(
             format_args!("GPU {index}"),
-            format_args!("{}, {} free of {}, compute capability {}.{}", gpu.name, bytes(gpu.free), bytes(gpu.total), gpu.capability.0, gpu.capability.1),
+            format_args!(
+                "{}, {} free of {}, compute capability {}.{}",
+                gpu.name,
+                bytes(gpu.free),
+                bytes(gpu.total),
+                gpu.capability.0,
+                gpu.capability.1
+            ),
         );
     }
     let listed: Vec<_> = gpus
@@ -96,7 +112,10 @@ fn gpus(section: &mut Section) -> Vec<Device> {
     if gpus.is_empty() {
         section.line("GPU", "the driver sees none");
     } else if !usable {
-        section.hint("this build computes on the processor, and there is a GPU", "build with 'cargo build --release --features cuda' to predict on it");
+        section.hint(
+            "this build computes on the processor, and there is a GPU",
+            "build with 'cargo build --release --features cuda' to predict on it",
+        );
     }
     let device = |(index, gpu): (usize, Gpu)| Device { name: format!("GPU {index}"), usable, cpu: false, free: Some(gpu.free) };
     gpus.into_iter().enumerate().map(device).collect()

@@ -45,7 +45,10 @@ pub(super) fn look(project: &Project, images: &[PathBuf], devices: &[Device]) ->
     match &project.model {
         Some(name) if !models.contains_key(name) => section.wrong(
             format_args!("the project's model {name} has no checkpoint in {}", dir.display()),
-            format_args!("put one there, name another in mekiki.toml ([model] name), or try with 'mekiki model new {}'", dir.join(name).display()),
+            format_args!(
+                "put one there, name another in mekiki.toml ([model] name), or try with 'mekiki model new {}'",
+                dir.join(name).display()
+            ),
         ),
         _ => {}
     }
@@ -70,7 +73,10 @@ fn checkpoint(section: &mut Section, name: &str, dir: &Path, sizes: &Sizes, devi
     let (checkpoint, config, processor) = match read() {
         Ok(read) => read,
         Err(error) => {
-            section.wrong(format_args!("the checkpoint {name}: {error}"), "copy it anew from where it was made; a download may have been cut short");
+            section.wrong(
+                format_args!("the checkpoint {name}: {error}"),
+                "copy it anew from where it was made; a download may have been cut short",
+            );
             return json!({ "error": error.to_string() });
         }
     };
@@ -97,10 +103,8 @@ fn checkpoint(section: &mut Section, name: &str, dir: &Path, sizes: &Sizes, devi
     // What no sample tells is taken as three photos of 448 × 448 pixels.
     let usual = vec![(448, 448); 3];
     let sizes = if sizes.is_empty() { &usual } else { sizes };
-    let image_tokens: u64 = sizes
-        .iter()
-        .filter_map(|(width, height)| Some(processor.images.tokens(processor.images.grid(*width, *height).ok()?) as u64))
-        .sum();
+    let image_tokens: u64 =
+        sizes.iter().filter_map(|(width, height)| Some(processor.images.tokens(processor.images.grid(*width, *height).ok()?) as u64)).sum();
     let tokens = image_tokens + TEXT_TOKENS;
     let mut fits = Vec::new();
     for device in devices {
@@ -136,7 +140,9 @@ fn checkpoint(section: &mut Section, name: &str, dir: &Path, sizes: &Sizes, devi
             };
             section.hint(format_args!("{name} needs {} on {}, which has {free} free", bytes(need), device.name), help);
         }
-        fits.push(json!({ "device": device.name, "needs": need, "weights": weights, "batch": batch, "fits": room, "usable": device.usable }));
+        fits.push(
+            json!({ "device": device.name, "needs": need, "weights": weights, "batch": batch, "fits": room, "usable": device.usable }),
+        );
     }
     json!({
         "family": family, "parameters": parameters, "dtype": dtype, "bytes": checkpoint.bytes(), "layers": text.layers, "hidden": text.hidden,
@@ -158,7 +164,10 @@ fn adapter(section: &mut Section, name: &str, dir: &Path) -> Json {
                 Targets::Pattern(pattern) => pattern.clone(),
             };
             let base = config.base_model.as_deref().unwrap_or("not said");
-            section.line(name, format_args!("adapter: {kind} of rank {}, {} layers ({targets}), base {base}", config.r, adapter.layers().len()));
+            section.line(
+                name,
+                format_args!("adapter: {kind} of rank {}, {} layers ({targets}), base {base}", config.r, adapter.layers().len()),
+            );
             json!({ "kind": kind, "rank": config.r, "alpha": config.alpha, "layers": adapter.layers().len(), "base": config.base_model })
         }
         Err(error) => {

@@ -82,7 +82,10 @@ fn store(project: &Project) -> (Section, Vec<PathBuf>) {
                 section.wrong(format_args!("the store's journal is {}, not wal", about.journal), "no other program should change the store's settings; 'sqlite3 .mekiki/store.sqlite \"PRAGMA journal_mode=wal\"' sets it right");
             }
             if about.bytes.1 > LARGE_LOG {
-                section.hint(format_args!("{} wait to be written back", bytes(about.bytes.1)), "a process that reads for long holds them up; they go when the last one closes the project");
+                section.hint(
+                    format_args!("{} wait to be written back", bytes(about.bytes.1)),
+                    "a process that reads for long holds them up; they go when the last one closes the project",
+                );
             }
             section.set("found", true);
             section.set("path", json!(about.path));
@@ -92,17 +95,24 @@ fn store(project: &Project) -> (Section, Vec<PathBuf>) {
             section.set("wal_bytes", about.bytes.1);
             section.set("file_system", json!(about.file_system));
             section.set("samples", about.samples);
-            let claims = about.claims.iter().map(|(reviewer, count, left)| json!({ "reviewer": reviewer, "samples": count, "left_ms": left }));
+            let claims =
+                about.claims.iter().map(|(reviewer, count, left)| json!({ "reviewer": reviewer, "samples": count, "left_ms": left }));
             section.set("claims", claims.collect::<Vec<_>>());
         }
         Err(error) => section.wrong(error, "a copy of .mekiki/store.sqlite from a backup helps where the file is damaged"),
     }
-    if project.dir.join(".mekiki").metadata().is_ok() && rustix::fs::access(project.dir.join(".mekiki"), rustix::fs::Access::WRITE_OK).is_err() {
-        section.wrong("this account may not write to the store", format_args!("ask for write access to {} for your group", project.dir.join(".mekiki").display()));
+    if project.dir.join(".mekiki").metadata().is_ok()
+        && rustix::fs::access(project.dir.join(".mekiki"), rustix::fs::Access::WRITE_OK).is_err()
+    {
+        section.wrong(
+            "this account may not write to the store",
+            format_args!("ask for write access to {} for your group", project.dir.join(".mekiki").display()),
+        );
     }
     let images = images(project, &store);
     if let Some(Err(problem)) = &images {
-        section.wrong(format_args!("the first sample cannot be asked about: {problem}"), "see its images and the pools ('mekiki pool list')");
+        section
+            .wrong(format_args!("the first sample cannot be asked about: {problem}"), "see its images and the pools ('mekiki pool list')");
     }
     (section, images.and_then(Result::ok).unwrap_or_default())
 }

@@ -19,7 +19,9 @@ pub(super) fn files() -> Section {
     match settings::file() {
         Ok(file) => {
             let remembered = file.with_file_name("review.json");
-            for (name, path, what) in [("settings", file, "yours to write: servers"), ("remembered", remembered, "theme and language of the review")] {
+            for (name, path, what) in
+                [("settings", file, "yours to write: servers"), ("remembered", remembered, "theme and language of the review")]
+            {
                 let there = path.is_file();
                 section.line(name, format_args!("{}{} ({what})", path.display(), if there { "" } else { ", not there" }));
                 section.set(name, json!({ "path": path, "found": there }));
@@ -94,7 +96,10 @@ pub(super) fn look(ask: bool) -> Section {
             }
         }
         if server.key_env.is_some() && server.url.scheme() == "http" && !is_local(server.url.host_str()) {
-            section.hint(format_args!("the key of {alias} travels unencrypted (http)"), "use https, or a tunnel (ssh -L) to a port on this machine");
+            section.hint(
+                format_args!("the key of {alias} travels unencrypted (http)"),
+                "use https, or a tunnel (ssh -L) to a port on this machine",
+            );
         }
         section.line(alias, format_args!("{named}, {key}, guidance {}: {state}", server.guidance.name()));
         listed.insert(alias.clone(), json);

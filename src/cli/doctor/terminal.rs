@@ -79,10 +79,16 @@ pub(super) fn look(for_program: bool) -> Section {
     });
     section.line("locale", locale.as_deref().unwrap_or("not set"));
     if !unicode {
-        section.hint("the locale is not a UTF-8 one: programs beside this one may garble Japanese", "export LANG=C.UTF-8 (or ja_JP.UTF-8) in your shell's start-up file");
+        section.hint(
+            "the locale is not a UTF-8 one: programs beside this one may garble Japanese",
+            "export LANG=C.UTF-8 (or ja_JP.UTF-8) in your shell's start-up file",
+        );
     }
     if environment.term.is_empty() || environment.term == "dumb" {
-        section.wrong("TERM names no terminal that a screen can be drawn on", "start from a terminal, or set TERM to what it is (xterm-256color is often right)");
+        section.wrong(
+            "TERM names no terminal that a screen can be drawn on",
+            "start from a terminal, or set TERM to what it is (xterm-256color is often right)",
+        );
     }
     match ask(for_program) {
         Err(why) => {
@@ -124,7 +130,10 @@ fn told(section: &mut Section, environment: &Environment, asked: &Asked) {
         Some(4) => section.line("Japanese", "two columns a letter"),
         Some(other) => {
             section.line("Japanese", format_args!("{WIDE} takes {other} columns where 4 are right"));
-            section.wrong("the terminal's letters do not have the width that Unicode gives them", "use a UTF-8 locale in the terminal too (tmux: start it with 'tmux -u'), and a font with Japanese letters");
+            section.wrong(
+                "the terminal's letters do not have the width that Unicode gives them",
+                "use a UTF-8 locale in the terminal too (tmux: start it with 'tmux -u'), and a font with Japanese letters",
+            );
         }
         None => section.line("Japanese", "width not told"),
     }

@@ -390,7 +390,11 @@ impl Asker {
     fn not_found(&self, said: &str) -> ServerError {
         let alias = self.endpoint.alias.clone();
         if self.found.models.contains(&self.model) || self.found.models.is_empty() && !said.contains(&self.model) {
-            return ServerError::Refused { alias, status: 404, said: format!("{said} (does servers.{}.url end with /v1?)", self.endpoint.alias) };
+            return ServerError::Refused {
+                alias,
+                status: 404,
+                said: format!("{said} (does servers.{}.url end with /v1?)", self.endpoint.alias),
+            };
         }
         ServerError::NoModel { alias, model: self.model.clone(), known: self.found.models.clone() }
     }

@@ -34,9 +34,8 @@ pub(super) fn fields(
     text: &str,
     tokens: &[Token],
 ) -> BTreeMap<FieldId, FieldPrediction> {
-    let bare = |(id, value): (&FieldId, &Value)| {
-        (id.clone(), FieldPrediction { value: value.clone(), probabilities: Vec::new(), outside: 0.0 })
-    };
+    let bare =
+        |(id, value): (&FieldId, &Value)| (id.clone(), FieldPrediction { value: value.clone(), probabilities: Vec::new(), outside: 0.0 });
     let mut predicted: BTreeMap<FieldId, FieldPrediction> = label.iter().map(bare).collect();
     let listed: Vec<Field> = template.fields().cloned().collect();
     let (Ok((canonical, spans)), Some(between)) = (template.render_spans(label), between(template, &listed)) else { return predicted };
@@ -101,10 +100,8 @@ impl<'a> Written<'a> {
 
     /// A field with few values: the one that was said, and what the alternatives of its tokens could still have become.
     fn listed(&self, field: &Field, value: &Value, allowed: &[Value], start: usize, behind: &str) -> Option<FieldPrediction> {
-        let spelled: Vec<Vec<u8>> = allowed
-            .iter()
-            .map(|value| [&self.text[..start], field.render(value).as_bytes(), behind.as_bytes()].concat())
-            .collect();
+        let spelled: Vec<Vec<u8>> =
+            allowed.iter().map(|value| [&self.text[..start], field.render(value).as_bytes(), behind.as_bytes()].concat()).collect();
         let said = allowed.iter().position(|known| known == value)?;
         let end = start + field.render(value).len();
         let mut masses = vec![0.0_f64; allowed.len()];
@@ -138,7 +135,11 @@ impl<'a> Written<'a> {
     fn alone(&self, value: &Value, start: usize, end: usize) -> Option<FieldPrediction> {
         let over = self.over(start, end);
         let log: f64 = over.iter().map(|(_, token)| f64::from(token.log.min(0.0))).sum();
-        (!over.is_empty()).then(|| FieldPrediction { value: value.clone(), probabilities: vec![(value.clone(), log.exp() as f32)], outside: 0.0 })
+        (!over.is_empty()).then(|| FieldPrediction {
+            value: value.clone(),
+            probabilities: vec![(value.clone(), log.exp() as f32)],
+            outside: 0.0,
+        })
     }
 }
 
@@ -154,7 +155,8 @@ mod tests {
         config::parse(&text, "mekiki.toml".as_ref(), ".".as_ref()).unwrap().recipe
     }
 
-    const ANSWER: &str = "- image type->CYLN_DST\n- quantity of pins->27 pcs\n- your judgement->defective\n- defect mode->scratch\n- defect position->U3";
+    const ANSWER: &str =
+        "- image type->CYLN_DST\n- quantity of pins->27 pcs\n- your judgement->defective\n- defect mode->scratch\n- defect position->U3";
 
     /// The answer in the given pieces, all of them certain.
     fn tokens(pieces: &[&str]) -> Vec<Token> {

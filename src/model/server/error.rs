@@ -6,7 +6,9 @@ use crate::imaging::ImageError;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The variable of the key is not set.
-    #[error("the server {alias} needs the key in {variable}, which is not set or no text; set it ('export {variable}=…') or change servers.{alias}.key_env")]
+    #[error(
+        "the server {alias} needs the key in {variable}, which is not set or no text; set it ('export {variable}=…') or change servers.{alias}.key_env"
+    )]
     NoKey {
         /// The server.
         alias: String,
@@ -14,7 +16,9 @@ pub enum ServerError {
         variable: String,
     },
     /// Nobody answers.
-    #[error("the server {alias} cannot be reached: {reason}; check that it runs, that servers.{alias}.url in your settings names its host and port, and that the way there (tunnel, proxy, firewall) is open")]
+    #[error(
+        "the server {alias} cannot be reached: {reason}; check that it runs, that servers.{alias}.url in your settings names its host and port, and that the way there (tunnel, proxy, firewall) is open"
+    )]
     Unreachable {
         /// The server.
         alias: String,
@@ -22,7 +26,9 @@ pub enum ServerError {
         reason: String,
     },
     /// It does not answer in time.
-    #[error("the server {alias} gave no whole answer within {seconds} s, {attempts} times; raise servers.{alias}.timeout_s or lower its concurrency")]
+    #[error(
+        "the server {alias} gave no whole answer within {seconds} s, {attempts} times; raise servers.{alias}.timeout_s or lower its concurrency"
+    )]
     TimedOut {
         /// The server.
         alias: String,
@@ -127,7 +133,13 @@ impl ServerError {
     pub fn stops(&self) -> bool {
         matches!(
             self,
-            Self::NoKey { .. } | Self::Unreachable { .. } | Self::Unauthorised { .. } | Self::NoModel { .. } | Self::WhichModel { .. } | Self::GaveUp { .. } | Self::Schema(_)
+            Self::NoKey { .. }
+                | Self::Unreachable { .. }
+                | Self::Unauthorised { .. }
+                | Self::NoModel { .. }
+                | Self::WhichModel { .. }
+                | Self::GaveUp { .. }
+                | Self::Schema(_)
         )
     }
 

@@ -139,7 +139,8 @@ mod tests {
     fn files_are_sent_as_they_are_or_as_png() {
         let dir = tempfile::tempdir().unwrap();
         let picture = Picture::new_rgb8(6, 4);
-        for (name, head) in [("a.png", "data:image/png;base64,"), ("a.jpg", "data:image/jpeg;base64,"), ("a.bmp", "data:image/png;base64,")] {
+        for (name, head) in [("a.png", "data:image/png;base64,"), ("a.jpg", "data:image/jpeg;base64,"), ("a.bmp", "data:image/png;base64,")]
+        {
             let path = dir.path().join(name);
             picture.save(&path).unwrap();
             let url = file(&path, Limits::default()).unwrap();

@@ -416,10 +416,7 @@ mod tests {
         let template = AnswerTemplate::new("j: {judgement}\nm: {mode}.", &fields).unwrap();
         let pattern = pattern(&schema, &template).unwrap();
         let listed = pattern.listed().unwrap();
-        assert_eq!(
-            listed,
-            ["j: passed\nm: passed.", "j: defective\nm: passed.", "j: defective\nm: a.b.", "j: defective\nm: \"c\"."]
-        );
+        assert_eq!(listed, ["j: passed\nm: passed.", "j: defective\nm: passed.", "j: defective\nm: a.b.", "j: defective\nm: \"c\"."]);
         let regex = regex::Regex::new(&format!("^(?:{})$", pattern.regex())).unwrap();
         assert!(listed.iter().all(|text| regex.is_match(text)) && !regex.is_match("j: defective\nm: aXb."));
         assert!(pattern.gbnf().contains(r#""\"c\"""#), "{}", pattern.gbnf());
@@ -444,7 +441,9 @@ mod tests {
             assert!(!matches(marks(), bad), "{bad}");
         }
         let area = || FieldKind::Box { none: Some("none".to_owned()) };
-        for (text, good) in [("<loc0000><loc0001><loc1023><loc1019>", true), ("<loc0000><loc0001><loc1024><loc1019>", false), ("none", true)] {
+        for (text, good) in
+            [("<loc0000><loc0001><loc1023><loc1019>", true), ("<loc0000><loc0001><loc1024><loc1019>", false), ("none", true)]
+        {
             assert_eq!(matches(area(), text), good, "{text}");
         }
         assert!(matches(FieldKind::Integer { min: -5, max: 40_000, unit: None }, "-5"));
