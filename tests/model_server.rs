@@ -122,8 +122,9 @@ type Outcomes = (Vec<Result<Said, ServerError>>, Result<(), ServerError>);
 fn ask(endpoint: Endpoint, count: usize) -> (Client, Outcomes) {
     let client = Client::connect(endpoint, &recipe()).unwrap();
     let dir = tempfile::tempdir().unwrap();
+    let item = item(&dir);
     let mut all = Vec::new();
-    let ended = client.predict_all((0..count).map(|number| (number, item(&dir))), |answers| {
+    let ended = client.predict_all((0..count).map(|number| (number, item.clone())), |answers| {
         all.extend(answers.into_iter().map(|(_, answer)| answer));
         true
     });

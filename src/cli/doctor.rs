@@ -114,7 +114,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<Outcome, Failu
     let (wrong, hints): (Vec<&Note>, Vec<&Note>) = sections.iter().flat_map(|section| &section.notes).partition(|note| note.wrong);
     context.out.line(match (wrong.len(), hints.len()) {
         (0, 0) => "nothing stands in the way".to_owned(),
-        (wrong, hints) => format!("{wrong} problems (✗), {hints} hints (!)"),
+        (wrong, hints) => format!("✗ problems: {wrong}   ! hints: {hints}"),
     });
     Ok(if wrong.is_empty() { Outcome::Done } else { Outcome::Problems })
 }

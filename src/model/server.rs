@@ -19,8 +19,9 @@
 //!   alternative's probability is an upper bound where its own later tokens are uncertain.
 //! - Allowed are the values that the rules leave after the fields before, as they were said. Probabilities are divided by their
 //!   sum; `outside` is one minus that sum: what led nowhere allowed, and what was not listed at all.
-//! - Whether a server masks what its guidance forbids before or after it takes the logarithms is its own choice: vLLM tells
-//!   those of the model (`outside` is then the model's), others those that are left (`outside` is then near 0).
+//! - Where a server masks what its guidance forbids before it takes the logarithms, as vLLM 0.20 does, each token's
+//!   probability is one among the allowed tokens: `outside` is then near 0 and says nothing, and the values' shares differ from
+//!   those of [`super::decide`] in as far as the model would have left the format. Without guidance both are the model's own.
 //! - A field with too many values to list has the probability of what was said, alone, and `outside` 0, which is not known.
 //! - Without log-probabilities, where the tokens do not spell the text, and where the answer was not written exactly as
 //!   it is trained (JSON among others), nothing is known: the list of probabilities is empty and the confidence counts as 0.
@@ -33,6 +34,9 @@ mod message;
 mod pattern;
 mod reply;
 mod run;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::fmt;

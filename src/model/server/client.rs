@@ -102,8 +102,10 @@ impl Client {
             (None, [only]) => only.clone(),
             (None, known) => return Err(ServerError::WhichModel { alias: endpoint.alias.clone(), known: known.to_vec() }),
         };
-        let told = told(recipe, found.flavour, endpoint.guidance)?;
+        let told = told(&recipe.schema, &recipe.answer, found.flavour, endpoint.guidance)?;
         let longest = pattern::pattern(&recipe.schema, &recipe.answer).map_or(0, |pattern| pattern.longest());
+        // JSON has names, signs and white space besides the values.
+        let longest = if told.guidance == Guidance::JsonSchema { 4 * longest } else { longest };
         let most_tokens = (longest + SPARE_TOKENS).min(MOST_TOKENS);
         let forms = forms(!told.keys.is_empty(), endpoint.guidance != Guidance::Auto, endpoint.logprobs > 0);
         let messages = Messages::new();

@@ -147,13 +147,7 @@ impl<'a> Written<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::{self, Language, Template};
-    use crate::conversation::Recipe;
-
-    fn recipe() -> Recipe {
-        let text = Template::Pins.text("pins", Language::En);
-        config::parse(&text, "mekiki.toml".as_ref(), ".".as_ref()).unwrap().recipe
-    }
+    use crate::model::server::testing::pins;
 
     const ANSWER: &str =
         "- image type->CYLN_DST\n- quantity of pins->27 pcs\n- your judgement->defective\n- defect mode->scratch\n- defect position->U3";
@@ -169,10 +163,10 @@ mod tests {
     }
 
     fn told(tokens: &[Token], text: &str) -> BTreeMap<FieldId, FieldPrediction> {
-        let recipe = recipe();
-        let read = recipe.answer.parse(text);
+        let (schema, template) = pins();
+        let read = template.parse(text);
         assert_eq!(read.problems, []);
-        fields(&recipe.schema, &recipe.answer, &read.label, text, tokens)
+        fields(&schema, &template, &read.label, text, tokens)
     }
 
     fn near(a: f32, b: f32) -> bool {
@@ -189,8 +183,7 @@ mod tests {
         doubt(&mut said[7], 0.8, &[("1", 0.1), ("3", 0.8)]);
         let told = told(&said, ANSWER);
         let of = |id: &str, text: &str| {
-            let recipe = recipe();
-            let field = recipe.schema.field_named(id).unwrap().clone();
+            let field = pins().0.field_named(id).unwrap().clone();
             told[&field.id].probability(&field.parse(text).unwrap())
         };
         assert!(near(of("judgement", "defective"), 0.7 / 0.9) && near(of("judgement", "passed"), 0.2 / 0.9));

@@ -4,7 +4,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::pattern::{MOST_LISTED, Pattern, json_schema, pattern};
 use super::{Guidance, ServerError};
-use crate::conversation::Recipe;
+use crate::conversation::AnswerTemplate;
+use crate::domain::Schema;
 
 /// Servers that are told apart, by what `/v1/models` says of the models' owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +57,9 @@ pub(super) struct Told {
 }
 
 /// What to say on this server; with [`Guidance::Auto`], the pattern of the trained answer text in the server's own words.
-pub(super) fn told(recipe: &Recipe, flavour: Flavour, wanted: Guidance) -> Result<Told, ServerError> {
-    let pattern = pattern(&recipe.schema, &recipe.answer)
-        .ok_or_else(|| ServerError::Schema("the rules between the fields leave no answer".to_owned()))?;
+pub(super) fn told(schema: &Schema, template: &AnswerTemplate, flavour: Flavour, wanted: Guidance) -> Result<Told, ServerError> {
+    let pattern =
+        pattern(schema, template).ok_or_else(|| ServerError::Schema("the rules between the fields leave no answer".to_owned()))?;
     let chosen = match (wanted, flavour) {
         (Guidance::Auto, Flavour::Vllm(_) | Flavour::Sglang) => Guidance::Regex,
         (Guidance::Auto, Flavour::LlamaCpp) => Guidance::Grammar,
@@ -80,7 +81,7 @@ pub(super) fn told(recipe: &Recipe, flavour: Flavour, wanted: Guidance) -> Resul
         (Guidance::Choice, Flavour::Vllm(true)) => json!({ "guided_choice": listed(&pattern)? }),
         (Guidance::Choice, _) => json!({ "structured_outputs": { "choice": listed(&pattern)? } }),
         (Guidance::JsonSchema, _) => {
-            let schema = json!({ "name": "answer", "strict": true, "schema": json_schema(&recipe.answer) });
+            let schema = json!({ "name": "answer", "strict": true, "schema": json_schema(template) });
             json!({ "response_format": { "type": "json_schema", "json_schema": schema } })
         }
     };
@@ -98,14 +99,13 @@ fn listed(pattern: &Pattern) -> Result<Vec<String>, ServerError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::{self, Language, Template};
+    use crate::model::server::testing::pins;
 
     #[test]
     fn each_server_is_told_in_its_own_words() {
-        let text = Template::Pins.text("pins", Language::En);
-        let recipe = config::parse(&text, "mekiki.toml".as_ref(), ".".as_ref()).unwrap().recipe;
+        let (schema, template) = pins();
         let keys = |owner: &str, version: Option<&str>, wanted| {
-            let said = told(&recipe, Flavour::new(owner, version), wanted).unwrap();
+            let said = told(&schema, &template, Flavour::new(owner, version), wanted).unwrap();
             (said.keys.keys().next().cloned().unwrap_or_default(), said.guidance)
         };
         assert_eq!(keys("vllm", Some("0.12.0"), Guidance::Auto), ("structured_outputs".to_owned(), Guidance::Regex));
@@ -114,6 +114,6 @@ mod tests {
         assert_eq!(keys("llamacpp", None, Guidance::Auto), ("grammar".to_owned(), Guidance::Grammar));
         assert_eq!(keys("me", None, Guidance::Auto), (String::new(), Guidance::None));
         assert_eq!(keys("me", None, Guidance::JsonSchema), ("response_format".to_owned(), Guidance::JsonSchema));
-        assert!(told(&recipe, Flavour::Vllm(false), Guidance::Choice).unwrap_err().to_string().contains("regex"));
+        assert!(told(&schema, &template, Flavour::Vllm(false), Guidance::Choice).unwrap_err().to_string().contains("regex"));
     }
 }

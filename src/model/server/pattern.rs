@@ -357,14 +357,7 @@ pub(super) fn json_schema(template: &AnswerTemplate) -> Json {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::{self, Language, Template};
-    use crate::conversation::Recipe;
-    use crate::domain::FieldId;
-
-    fn recipe() -> Recipe {
-        let text = Template::Pins.text("pins", Language::En);
-        config::parse(&text, "mekiki.toml".as_ref(), ".".as_ref()).unwrap().recipe
-    }
+    use crate::model::server::testing::{choice, field, is, pins};
 
     fn answer(values: [&str; 5]) -> String {
         let [image_type, quantity, judgement, mode, position] = values;
@@ -375,8 +368,8 @@ mod tests {
 
     #[test]
     fn allowed_answers_match_and_no_others() {
-        let recipe = recipe();
-        let pattern = pattern(&recipe.schema, &recipe.answer).unwrap();
+        let (schema, template) = pins();
+        let pattern = pattern(&schema, &template).unwrap();
         let regex = regex::Regex::new(&format!("^(?:{})$", pattern.regex())).unwrap();
         for good in [["CYLN_DST", "27", "defective", "scratch", "U3"], ["CYLN_RAW", "0", "passed", "passed", "none"]] {
             assert!(regex.is_match(&answer(good)), "{good:?} {}", pattern.regex());
@@ -399,19 +392,8 @@ mod tests {
 
     #[test]
     fn few_answers_are_listed_and_keep_the_rules() {
-        let choice = |id: &str, options: &[&str]| Field {
-            id: FieldId::new(id).unwrap(),
-            title: id.to_owned(),
-            kind: FieldKind::Choice { options: options.iter().map(ToString::to_string).collect() },
-            required: true,
-        };
         let fields = vec![choice("judgement", &["passed", "defective"]), choice("mode", &["passed", "a.b", "\"c\""])];
-        let condition = |field: &str, value: &str| crate::domain::Condition {
-            field: FieldId::new(field).unwrap(),
-            values: vec![Value::Choice(value.to_owned())],
-            one_of: true,
-        };
-        let rule = crate::domain::Rule { when: vec![condition("judgement", "passed")], then: vec![condition("mode", "passed")] };
+        let rule = crate::domain::Rule { when: vec![is("judgement", "passed", true)], then: vec![is("mode", "passed", true)] };
         let schema = Schema::new(fields.clone(), vec![rule], vec!["t".to_owned()], None).unwrap();
         let template = AnswerTemplate::new("j: {judgement}\nm: {mode}.", &fields).unwrap();
         let pattern = pattern(&schema, &template).unwrap();
@@ -426,9 +408,8 @@ mod tests {
 
     #[test]
     fn open_fields_are_kept_to_their_form() {
-        let field = |kind| Field { id: FieldId::new("f").unwrap(), title: "f".to_owned(), kind, required: true };
         let matches = |kind: FieldKind, text: &str| {
-            let field = field(kind);
+            let field = field("f", kind);
             let regex = regex::Regex::new(&format!("^(?:{})$", open(&field).regex())).unwrap();
             assert!(!regex.is_match(text) || field.parse(text).is_ok(), "{text}");
             regex.is_match(text)
