@@ -23,7 +23,8 @@ fn mekiki(dir: &Path, arguments: &[&str]) {
 /// What is wrong, with its help, all in one text.
 fn wrong(found: &Value) -> String {
     let notes = found["notes"].as_array().unwrap().iter().filter(|note| note["problem"] == true);
-    notes.map(|note| format!("{} → {}\n", note["what"].as_str().unwrap(), note["help"].as_str().unwrap())).collect()
+    let texts: Vec<String> = notes.map(|note| format!("{} → {}", note["what"].as_str().unwrap(), note["help"].as_str().unwrap())).collect();
+    texts.join("\n")
 }
 
 #[test]

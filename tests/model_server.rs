@@ -49,7 +49,7 @@ fn serve(answer: impl Fn(&Asked, usize) -> Vec<u8> + Send + Sync + 'static) -> (
 
 fn read(mut stream: &TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
-    let mut chunk = [0; 65536];
+    let mut chunk = [0; 8192];
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();

@@ -53,10 +53,9 @@ pub(super) fn look(ask: bool) -> Section {
         .iter()
         .map(|(alias, server)| {
             let endpoint = settings::of(alias, server, None);
-            let found = endpoint.map_err(|failure| failure.message()).and_then(|mut endpoint| {
+            let found = endpoint.map_err(|failure| failure.message()).map(|mut endpoint| {
                 endpoint.timeout = endpoint.timeout.min(LIMIT);
-                let thread = ask.then(|| std::thread::spawn(move || Client::look(&endpoint).map_err(|error| error.to_string())));
-                Ok(thread)
+                ask.then(|| std::thread::spawn(move || Client::look(&endpoint).map_err(|error| error.to_string())))
             });
             (alias, server, found)
         })

@@ -408,15 +408,12 @@ impl Asker {
         let (schema, template) = (&self.recipe.schema, &self.recipe.answer);
         let text = completion.text.trim();
         let in_json = if self.told.guidance == Guidance::JsonSchema { reply::from_json(template, text) } else { None };
-        let (label, problems) = match &in_json {
-            Some(texts) => {
-                let (label, problems) = Label::from_texts(schema, texts.iter().map(|(id, text)| (id.as_str(), text.as_str())));
-                (label, problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.error)).collect())
-            }
-            None => {
-                let read = template.parse(text);
-                (read.label, read.problems.iter().filter(|problem| problem.is_of_field()).map(ToString::to_string).collect::<Vec<_>>())
-            }
+        let (label, problems): (Label, Vec<String>) = if let Some(texts) = &in_json {
+            let (label, problems) = Label::from_texts(schema, texts.iter().map(|(id, text)| (id.as_str(), text.as_str())));
+            (label, problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.error)).collect())
+        } else {
+            let read = template.parse(text);
+            (read.label, read.problems.iter().filter(|problem| problem.is_of_field()).map(ToString::to_string).collect())
         };
         let missing = template.fields().find(|field| field.required && label.get(&field.id).is_none());
         if missing.is_some() || !problems.is_empty() {

@@ -61,12 +61,10 @@ pub(super) fn told(schema: &Schema, template: &AnswerTemplate, flavour: Flavour,
     let pattern =
         pattern(schema, template).ok_or_else(|| ServerError::Schema("the rules between the fields leave no answer".to_owned()))?;
     let chosen = match (wanted, flavour) {
-        (Guidance::Auto, Flavour::Vllm(_) | Flavour::Sglang) => Guidance::Regex,
-        (Guidance::Auto, Flavour::LlamaCpp) => Guidance::Grammar,
-        (Guidance::Auto, Flavour::Other) => Guidance::None,
         // llama.cpp knows no expressions and lists, SGLang no lists; their own forms say the same.
-        (Guidance::Regex | Guidance::Choice, Flavour::LlamaCpp) => Guidance::Grammar,
-        (Guidance::Choice, Flavour::Sglang) => Guidance::Regex,
+        (Guidance::Auto, Flavour::Vllm(_)) | (Guidance::Auto | Guidance::Choice, Flavour::Sglang) => Guidance::Regex,
+        (Guidance::Auto | Guidance::Regex | Guidance::Choice, Flavour::LlamaCpp) => Guidance::Grammar,
+        (Guidance::Auto, Flavour::Other) => Guidance::None,
         (wanted, _) => wanted,
     };
     let keys = match (chosen, flavour) {
