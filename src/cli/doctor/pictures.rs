@@ -26,8 +26,8 @@ pub(super) fn run(context: &Context) -> Result<Outcome, Failure> {
     let asked = terminal::ask(false).map_err(|why| Failure::new(format_args!("{why}; --terminal needs one to show pictures in")))?;
     let base = asked.detected.target(Colours::True);
     let mut pictures: Vec<(Protocol, Encoded)> = Vec::new();
-    // What is placed at the cursor lands anywhere when tmux moves it meanwhile, and some ways do not pass through it at all.
-    let through = |protocol: &Protocol| !base.tmux || !matches!(protocol, Protocol::KittyDirect | Protocol::Iterm2);
+    // tmux keeps text in its place and nothing else: what is painted or placed at the cursor lands anywhere, also on the others.
+    let through = |protocol: &Protocol| !base.tmux || matches!(protocol, Protocol::KittyPlaceholders | Protocol::HalfBlocks);
     for protocol in Protocol::ALL.into_iter().filter(through) {
         let target = Target { protocol, ..base };
         let picture = picture(target.dots(CELLS));
@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context) -> Result<Outcome, Failure> {
     context.out.line("to be seen: a red disc and a blue square on a light field, fine stripes below");
     context.out.line("where a way does not work: nothing, grey boxes, or signs");
     if base.tmux {
-        context.out.line("kitty-direct and iterm2 do not work inside tmux and are left out");
+        context.out.line("kitty-direct, iterm2 and sixel are not used inside tmux and left out");
     }
     context.out.line("▶ is what mekiki takes here; 'mekiki review --images NAME' takes another");
     Ok(Outcome::Done)
