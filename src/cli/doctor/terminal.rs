@@ -107,7 +107,7 @@ fn told(section: &mut Section, environment: &Environment, asked: &Asked) {
     section.line("is", detected.terminal.as_deref().unwrap_or("does not say its name"));
     section.line("pictures", format_args!("{} ('mekiki doctor --terminal' shows all ways)", detected.protocol));
     section.line("cell", format_args!("{} × {} pixels", detected.cell.width, detected.cell.height));
-    if let Some(window) = answers.window {
+    if let Some(window) = answers.window.filter(|window| window.columns > 0 && window.rows > 0) {
         section.line("window", format_args!("{} × {} cells", window.columns, window.rows));
         section.set("window", json!([window.columns, window.rows]));
         if window.columns < 80 || window.rows < 24 {

@@ -23,7 +23,7 @@ pub(super) fn pins() -> (Schema, AnswerTemplate) {
     let grid = Grid { rows: ["U", "C", "D"].map(String::from).to_vec(), columns: (1..=9).map(|n| n.to_string()).collect() };
     let fields = vec![
         choice("image_type", &["CYLN_DST", "CYLN_RAW"]),
-        field("quantity", FieldKind::Integer { min: 0, max: 27, unit: Some("pcs".to_owned()) }),
+        field("quantity", FieldKind::Integer { min: 0, max: 99, unit: Some("pcs".to_owned()) }),
         choice("judgement", &["passed", "defective"]),
         choice("defect_mode", &["passed", "scratch", "dent"]),
         field("position", FieldKind::Address { grid, none: Some("none".to_owned()) }),
