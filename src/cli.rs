@@ -8,6 +8,7 @@ mod boards;
 mod compare;
 mod context;
 mod demo;
+mod doctor;
 mod eval;
 mod exemplar;
 mod export;
@@ -24,6 +25,7 @@ mod predict;
 mod rebuild;
 mod review;
 mod scripts;
+mod settings;
 mod show;
 mod similar;
 mod stats;
@@ -100,6 +102,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Count samples, decisions and agreement.
     Stats(stats::StatsArgs),
+    /// Say what this terminal, this machine and this project can do, and what stands in the way.
+    Doctor(doctor::DoctorArgs),
     /// Draw pin boards with known truth.
     Boards(boards::BoardsArgs),
     /// Print completions for a shell.
@@ -157,6 +161,7 @@ fn run(context: &Context, command: &Command) -> Result<Outcome, Failure> {
         Command::Export(args) => export::run(context, args),
         Command::Show(args) => show::run(context, args),
         Command::Stats(args) => stats::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Boards(args) => boards::run(context, args),
         Command::Completions(args) => Ok(scripts::completions(args)),
         Command::Man(args) => scripts::man(context, args),

@@ -1,4 +1,5 @@
-//! The project file `mekiki.toml`: fields, rules, instructions, answers, pools, plan.
+//! The project file `mekiki.toml`: fields, rules, instructions, answers, pools, plan. And the user's own settings, which
+//! alone say where servers are.
 //!
 //! Contract: imports `domain` and `conversation`. A project file is untrusted: what is wrong with it is reported with
 //! line, key, what was expected and what stands there, all of it at once, and nothing of it is used until all is right.
@@ -7,6 +8,7 @@ mod build;
 mod edit;
 mod place;
 mod raw;
+mod settings;
 mod template;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 pub use edit::{add_pool_images, remove_pool_image};
+pub use settings::{ServerSettings, UserSettings};
 pub use template::{Language, Template};
 
 use crate::conversation::{Recipe, SamplingPlan};
@@ -44,6 +47,8 @@ pub struct Project {
     pub import: ImportSettings,
     /// The model that is asked when none is named.
     pub model: Option<String>,
+    /// The alias of the server that is asked instead; its address stands in the user's settings.
+    pub server: Option<String>,
     /// Where the four corner cells of the grid lie on an image (top left, top right, bottom right, bottom left; the
     /// cells' centres, as shares of width and height), by image type. `exemplar make` draws its star by them.
     pub corners: BTreeMap<String, [[f64; 2]; 4]>,

@@ -5,12 +5,14 @@
 
 mod answer;
 mod compose;
+mod guidance;
 mod instructions;
 mod plan;
 mod pool;
 
 pub use answer::{AnswerProblem, AnswerTemplate, ParsedAnswer, Spans, TemplateProblem};
 pub use compose::{ComposeError, Conversation, ImagePart, ImageRole, Part, Picks, Recipe, Role, Turn};
+pub use guidance::Guidance;
 pub use instructions::{InstructionText, Instructions};
 pub use plan::SamplingPlan;
 pub use pool::{Pool, PoolImage, Purpose};

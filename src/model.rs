@@ -7,7 +7,8 @@
 //!
 //! [`checkpoint`] reads Hugging Face folders, [`processor`] makes tokens and pixels of conversations, [`qwen_vl`] is the
 //! network, [`adapter`] what is laid over it, [`decide`] walks the allowed answers, [`predictor`] does all of this for
-//! samples, [`encoder`] makes vectors of pictures, [`device`] opens a GPU, and [`random`] makes checkpoints to try.
+//! samples, [`encoder`] makes vectors of pictures, [`server`] asks a model elsewhere, [`device`] opens a GPU, and [`random`]
+//! makes checkpoints to try.
 
 pub mod adapter;
 pub mod checkpoint;
@@ -19,5 +20,6 @@ pub mod predictor;
 pub mod processor;
 pub mod qwen_vl;
 pub mod random;
+pub mod server;
 
 pub use error::ModelError;

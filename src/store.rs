@@ -6,6 +6,7 @@
 //! operations. Several processes, of several accounts of one group, may have one project open; each call waits for its
 //! turn and sees whole transactions of the others.
 
+mod about;
 mod claim;
 mod code;
 mod connect;
@@ -45,6 +46,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
+pub use about::About;
 pub use claim::{CLAIM_MS, Claim};
 pub use decide::{Decision, DecisionKind, Outcome, Revision};
 pub use error::StoreError;

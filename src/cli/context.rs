@@ -22,6 +22,11 @@ impl Context {
         Self { dir: dir.unwrap_or_else(|| PathBuf::from(".")), reviewer, out: Output::new(json) }
     }
 
+    /// The folder that `-C` names, or the current one.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The project that `-C` names, or that of the current folder.
     pub(super) fn project(&self) -> Result<Project, Failure> {
         Ok(config::load(&self.dir)?)

@@ -2,6 +2,7 @@
 
 mod from;
 pub(super) mod here;
+mod server;
 
 use std::path::PathBuf;
 
@@ -23,9 +24,13 @@ pub(super) struct PredictArgs {
     #[arg(long = "where", value_name = "FILTER")]
     filter: Option<String>,
     /// The model: a folder below the project's `models` folder, or any folder of a checkpoint; the project's, when not
-    /// given. With --from, the model's name for lines that do not say.
+    /// given. With --server, one of the server's models. With --from, the model's name for lines that do not say.
     #[arg(long, value_name = "DIR")]
     model: Option<String>,
+    /// Ask a server instead (vLLM, SGLang, llama.cpp, transformers serve, any OpenAI-compatible one): its alias in the user's
+    /// settings, `[servers.ALIAS]` in ~/.config/mekiki/settings.toml.
+    #[arg(long, value_name = "ALIAS", conflicts_with_all = ["adapter", "batch", "device", "from"])]
+    server: Option<String>,
     /// The folder of an adapter (PEFT) that is laid over the model.
     #[arg(long, value_name = "DIR", conflicts_with = "from")]
     adapter: Option<PathBuf>,
@@ -99,8 +104,15 @@ pub(super) enum DeviceName {
 }
 
 pub(super) fn run(context: &Context, args: &PredictArgs) -> Result<Outcome, Failure> {
-    match &args.from {
-        Some(file) => from::run(context, file, args.model.as_deref()),
-        None => here::run(context, args),
+    match (&args.from, &args.server) {
+        (Some(file), _) => from::run(context, file, args.model.as_deref()),
+        (None, Some(alias)) => server::run(context, args, alias),
+        (None, None) => match context.project()?.server {
+            // What only a model on this machine has says that one is meant.
+            Some(alias) if args.model.is_none() && args.adapter.is_none() && args.device.is_none() && args.batch.is_none() => {
+                server::run(context, args, &alias)
+            }
+            _ => here::run(context, args),
+        },
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::place::{Places, Step, Step::Index, Step::Key, line_at};
 use super::raw::{RawCondition, RawField, RawKind, RawOneShot, RawPlanWord, RawPoolImage, RawProject, RawRule, RawScalar};
-use super::{ImportSettings, Project, TrainSettings};
+use super::{ImportSettings, Project, TrainSettings, settings};
 use crate::conversation::{AnswerTemplate, InstructionText, Instructions, Pool, PoolImage, Purpose, Recipe, SamplingPlan};
 use crate::domain::{
     Condition, Field, FieldId, FieldKind, Grid, Kind, Label, ProblemPlace, RelativePath, Rule, SampleId, Schema, Split, SplitPlan,
@@ -18,13 +18,13 @@ use crate::domain::{
 pub(super) type Problem = (usize, String, String);
 
 /// What was wrong so far, and where things stand.
-struct Problems {
-    places: Places,
-    found: Vec<Problem>,
+pub(super) struct Problems {
+    pub(super) places: Places,
+    pub(super) found: Vec<Problem>,
 }
 
 impl Problems {
-    fn say(&mut self, path: &[Step<'_>], expected: impl Display, got: impl Display) {
+    pub(super) fn say(&mut self, path: &[Step<'_>], expected: impl Display, got: impl Display) {
         self.say_message(path, format!("expected {expected}, got {got}"));
     }
 
@@ -76,6 +76,15 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
         }
     }
     let train = train(&raw, &schema, problems);
+    if let Some(alias) = &raw.model.server {
+        let path = [Key("model"), Key("server")];
+        if !settings::is_alias(alias) {
+            problems.say(&path, format!("{}, which the user's settings give an address", settings::ALIAS), format!("{alias:?}"));
+        }
+        if raw.model.name.is_some() {
+            problems.say(&path, "either a name or a server", "both");
+        }
+    }
     let recipe = Recipe {
         schema,
         answer: answer?,
@@ -93,6 +102,7 @@ fn assemble(raw: RawProject, dir: &Path, problems: &mut Problems) -> Option<Proj
         splits,
         import: ImportSettings { columns: raw.import.columns, defaults },
         model: raw.model.name,
+        server: raw.model.server,
         corners: raw.corners,
         train,
     })

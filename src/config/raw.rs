@@ -250,6 +250,7 @@ pub(super) struct RawImport {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
     pub(super) name: Option<String>,
+    pub(super) server: Option<String>,
 }
 
 #[derive(Deserialize, Default)]

@@ -241,6 +241,13 @@ fn strip_suffix_ignoring_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str
     (!suffix.is_empty() && tail.eq_ignore_ascii_case(suffix)).then(|| &text[..at])
 }
 
+impl AnswerProblem {
+    /// Whether a field has no value because of it; what is merely too much has none.
+    pub fn is_of_field(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Value(..))
+    }
+}
+
 impl fmt::Display for AnswerProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -93,6 +93,25 @@ pub fn ask(tty: impl AsFd, environment: &Environment, limit: Duration) -> io::Re
     Ok(Answers { bytes, window: window(tty), client })
 }
 
+/// By how many columns the cursor moves when the terminal writes a text, which should be short; `None` where the terminal does not
+/// say within `limit`. The line that the cursor is on is overwritten and cleared.
+pub fn columns(tty: impl AsFd, text: &str, limit: Duration) -> io::Result<Option<u16>> {
+    let tty = tty.as_fd();
+    let deadline = Instant::now() + limit;
+    let raw = Raw::enter(tty)?;
+    write_all(tty, format!("\r{text}\x1b[6n\x1b[5n\r\x1b[K").as_bytes())?;
+    let mut bytes = Vec::new();
+    collect(tty, &mut bytes, deadline, |replies| replies.contains(&Reply::Ready))?;
+    drop(raw);
+    Ok(cursor_column(&bytes).map(|column| column.saturating_sub(1)))
+}
+
+/// The column of a cursor position report (`CSI row ; column R`) among some bytes, from 1.
+fn cursor_column(bytes: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(bytes);
+    text.split("\x1b[").skip(1).find_map(|report| report.split_once('R')?.0.split_once(';')?.1.parse().ok())
+}
+
 /// Reads until the replies are enough or the time is over; says whether they were enough.
 fn collect(tty: BorrowedFd<'_>, bytes: &mut Vec<u8>, deadline: Instant, enough: impl Fn(&[Reply]) -> bool) -> io::Result<bool> {
     /// More than any set of answers; a terminal that floods is not listened to further.
@@ -213,6 +232,7 @@ mod tests {
         assert_eq!((told.terminal.as_str(), told.features.as_str()), ("kitty(0.41.1)", "256,RGB,title"));
         assert_eq!(told.cell, CellSize::new(9, 18));
         assert_eq!(client("", false), TmuxClient::default());
+        assert_eq!((cursor_column(b"x\x1b[12;7R\x1b[0n"), cursor_column(b"\x1b[0n"), cursor_column(b"\x1b[9R")), (Some(7), None, None));
         assert_eq!(version_number("next-3.7b"), (3, 7));
         assert_eq!(version_number("3.3a"), (3, 3));
     }

@@ -109,6 +109,23 @@ impl Checkpoint {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
     }
 
+    /// Parameters: numbers in all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.entries.values().map(|entry| entry.shape.iter().map(|side| *side as u64).product::<u64>()).sum()
+    }
+
+    /// The type in which most of the bytes are kept; `None` without tensors.
+    pub fn dtype(&self) -> Option<DType> {
+        let mut types: Vec<(DType, u64)> = Vec::new();
+        for entry in self.entries.values() {
+            match types.iter_mut().find(|(known, _)| *known == entry.dtype) {
+                Some((_, bytes)) => *bytes += entry.bytes as u64,
+                None => types.push((entry.dtype, entry.bytes as u64)),
+            }
+        }
+        types.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(dtype, _)| dtype)
+    }
+
     /// Bytes of all tensors as they lie in the files.
     pub fn bytes(&self) -> u64 {
         self.entries.values().map(|entry| entry.bytes as u64).sum()

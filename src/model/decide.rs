@@ -30,7 +30,7 @@ mod branch;
 mod grammar;
 mod open;
 mod probabilities;
-mod rules;
+pub(super) mod rules;
 mod segments;
 mod trie;
 mod vocabulary;

@@ -49,6 +49,12 @@ fn mount_type<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
     mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind)
 }
 
+/// The type of the file system that a folder lies on; `None` where the system keeps no list of mounts.
+pub(super) fn file_system(dir: &Path) -> Option<String> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mount_type(&mountinfo, &dir.canonicalize().ok()?).map(str::to_owned)
+}
+
 /// Refuses a folder on a network file system.
 pub(super) fn refuse_network(dir: &Path) -> Result<(), StoreError> {
     let stat = rustix::fs::statfs(dir).map_err(|error| StoreError::file(dir, "ask for its file system")(error.into()))?;

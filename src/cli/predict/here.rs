@@ -22,7 +22,7 @@ use crate::store::{PredictedFields, Store, StoreError};
 /// The folder of a project's models.
 pub(in crate::cli) const MODELS: &str = "models";
 /// The most failed samples that are listed.
-const MOST_LISTED: usize = 20;
+pub(super) const MOST_LISTED: usize = 20;
 
 pub(super) fn run(context: &Context, args: &PredictArgs) -> Result<Outcome, Failure> {
     let (project, mut store) = context.open()?;
@@ -161,14 +161,14 @@ pub(in crate::cli) fn missing(
 }
 
 /// Makes questions of samples.
-struct Asker<'a> {
-    folders: Folders,
-    project: &'a Project,
-    source: &'a PredictionSource,
+pub(super) struct Asker<'a> {
+    pub(super) folders: Folders,
+    pub(super) project: &'a Project,
+    pub(super) source: &'a PredictionSource,
 }
 
 impl Asker<'_> {
-    fn item(&self, store: &Store, id: &SampleId) -> Result<Item, Failure> {
+    pub(super) fn item(&self, store: &Store, id: &SampleId) -> Result<Item, Failure> {
         let view = store.sample(id)?;
         let recipe = &self.project.recipe;
         let image_type = plan::image_type(&recipe.schema, &view);

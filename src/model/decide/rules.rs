@@ -10,7 +10,7 @@ type Signature = Vec<bool>;
 
 /// Rules over the fields of an answer, by place. Values that no condition tells apart are one class.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(in crate::model) struct Rules {
     /// By field: the conditions that look at it.
     conditions: Vec<Vec<Condition>>,
     /// By field: the classes that its values fall into; empty where no rule looks at it.
@@ -32,7 +32,7 @@ const MOST_TRIED: u32 = 200_000;
 const MOST_KNOWN: usize = 100_000;
 
 impl Rules {
-    pub(super) fn new(schema: &Schema, fields: &[Field]) -> Self {
+    pub(in crate::model) fn new(schema: &Schema, fields: &[Field]) -> Self {
         let mut conditions: Vec<Vec<Condition>> = vec![Vec::new(); fields.len()];
         let mut place = |condition: &Condition| {
             let field = fields.iter().position(|field| field.id == condition.field)?;
@@ -52,7 +52,7 @@ impl Rules {
     }
 
     /// The class of a field's value; `None` where no rule looks at the field.
-    pub(super) fn class(&self, field: usize, value: &Value) -> Option<u16> {
+    pub(in crate::model) fn class(&self, field: usize, value: &Value) -> Option<u16> {
         if self.classes[field].is_empty() {
             return None;
         }
@@ -61,7 +61,7 @@ impl Rules {
     }
 
     /// Whether values for all other fields exist with which the answer keeps the rules. `None` is a field not decided.
-    pub(super) fn completable(&self, decided: &[Option<u16>]) -> bool {
+    pub(in crate::model) fn completable(&self, decided: &[Option<u16>]) -> bool {
         if self.clauses.is_empty() {
             return true;
         }
@@ -80,13 +80,13 @@ impl Rules {
     }
 
     /// The class of the values of an open field that no rule names.
-    pub(super) fn unnamed(&self, field: usize) -> Option<u16> {
+    pub(in crate::model) fn unnamed(&self, field: usize) -> Option<u16> {
         let signature: Signature = self.conditions[field].iter().map(|condition| !condition.one_of).collect();
         self.classes[field].iter().position(|known| *known == signature).map(|index| index as u16)
     }
 
     /// The values that some rule names for a field: where a rule restricts an open field, the value is among these.
-    pub(super) fn named(&self, field: usize) -> impl Iterator<Item = &Value> {
+    pub(in crate::model) fn named(&self, field: usize) -> impl Iterator<Item = &Value> {
         self.conditions[field].iter().flat_map(|condition| &condition.values)
     }
 
