@@ -320,7 +320,7 @@ fn every_action_does_something_somewhere() {
         "z",
     ];
     let job =
-        Job { id: 1, title: String::new(), state: JobState::Running, done: 0, total: None, per_second: None, left_s: None, problem: None };
+        Job { id: 1, title: String::new(), state: JobState::Running, done: 0, total: None, per_second: None, left_s: None, memory: None, problem: None };
     let pair = || strings(&["passed", "defective"]);
     let field = |name: &str| FieldStatistics {
         field: mekiki::domain::FieldId::new(name).unwrap(),

@@ -316,6 +316,7 @@ fn tasks_are_listed_stopped_and_put_first() {
         total: Some(9),
         per_second: Some(2.0),
         left_s: Some(2.0),
+        memory: None,
         problem: None,
     };
     bench.tell(Message::Job(job(4, JobState::Running)));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::foretell::Foreteller;
 use super::memory::Place;
+use super::predict::Shelf;
 use super::{Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
 use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId, Value};
@@ -26,12 +28,13 @@ pub(super) struct Clerk {
     report: Report,
     orders: BTreeMap<RequestId, (Query, Order)>,
     active: Option<PredictionSource>,
+    foreteller: Foreteller,
 }
 
 impl Clerk {
-    pub(super) fn new(premises: Premises, store: Store, report: Report) -> Self {
+    pub(super) fn new(premises: Premises, store: Store, foreteller: Foreteller, report: Report) -> Self {
         let active = store.sources().ok().and_then(|all| all.into_iter().find(|one| one.active)).map(|one| one.source);
-        Self { premises, store, report, orders: BTreeMap::new(), active }
+        Self { premises, store, report, orders: BTreeMap::new(), active, foreteller }
     }
 
     pub(super) fn handle(&mut self, effect: Effect) {
@@ -45,7 +48,11 @@ impl Clerk {
     fn answer(&mut self, effect: Effect) -> Result<Option<Message>, StoreError> {
         Ok(Some(match effect {
             Effect::LoadPage { request, query, order, from, count } => {
+                let new = !self.orders.contains_key(&order);
                 self.put_in_order(query, order)?;
+                if let Some((_, order)) = self.orders.get(&order).filter(|_| new) {
+                    self.foreteller.order(order);
+                }
                 let rows = self.rows(order, from, count)?;
                 Message::Page { request, from, total: self.orders.get(&order).map_or(0, |(_, order)| order.len()), rows }
             }
@@ -77,7 +84,21 @@ impl Clerk {
                 return Ok(None);
             }
             Effect::UseSource(source) => {
-                self.put_to_use(&source)?;
+                self.store.adopt_source(&source)?;
+                self.active = Some(source.clone());
+                self.foreteller.use_source(source);
+                return Ok(None);
+            }
+            Effect::Predict { samples, priority, .. } => {
+                self.foreteller.want(priority, samples);
+                return Ok(None);
+            }
+            Effect::CancelJob(job) => {
+                self.foreteller.cancel(job);
+                return Ok(None);
+            }
+            Effect::RaiseJob(job) => {
+                self.foreteller.raise(job);
                 return Ok(None);
             }
             Effect::CountFlips { request, source, against } => {
@@ -99,6 +120,11 @@ impl Clerk {
                 Message::Composed { request, outcome: self.compose(&sample, &label).map(Box::new) }
             }
             Effect::RememberPlace { text, sample } => {
+                if let Some((_, (_, order))) = self.orders.last_key_value()
+                    && let Some(place) = self.store.place_in(order, &sample)?
+                {
+                    self.foreteller.look_at(place);
+                }
                 // Coming back to the first sample instead is no loss worth a message.
                 let _ = self.premises.memory.keep_place(Place { filter: text, sample });
                 return Ok(None);
@@ -107,13 +133,8 @@ impl Clerk {
                 Ok(()) => return Ok(None),
                 Err(error) => Message::Error(error.to_string()),
             },
-            // Pictures, the terminal and the end are the screen's own; predictions are made by `mekiki predict`.
-            Effect::Pictures { .. }
-            | Effect::Predict { .. }
-            | Effect::CancelJob(_)
-            | Effect::RaiseJob(_)
-            | Effect::Suspend
-            | Effect::Quit => return Ok(None),
+            // Pictures, the terminal and the end are the screen's own.
+            Effect::Pictures { .. } | Effect::Suspend | Effect::Quit => return Ok(None),
         }))
     }
 
@@ -231,18 +252,24 @@ impl Clerk {
         Ok(by.map(|by| Message::ClaimLost { sample: sample.clone(), by }))
     }
 
+    /// What has predicted here, and what could.
     fn sources(&self) -> Result<Sources, StoreError> {
-        let mut sources = Sources::default();
-        let mut add = |list: fn(&mut Sources) -> &mut Vec<String>, name: Option<&String>| {
-            let list = list(&mut sources);
-            if let Some(name) = name.filter(|name| !list.contains(name)) {
-                list.push(name.clone());
-            }
+        let shelf = Shelf::new(&self.premises.project.dir);
+        let instructions = &self.premises.project.recipe.instructions;
+        let mut sources = Sources {
+            models: shelf.all_models(&self.store)?,
+            adapters: shelf.all_adapters(&self.store)?,
+            instructions: vec![instructions.identity()],
         };
+        sources.instructions.extend(instructions.texts.iter().map(|text| format!("{}/{}", text.version, text.language)));
         for known in self.store.sources()? {
-            add(|all| &mut all.models, Some(&known.source.model));
-            add(|all| &mut all.adapters, known.source.adapter.as_ref());
-            add(|all| &mut all.instructions, Some(&known.source.instruction));
+            sources.models.push(known.source.model);
+            sources.adapters.extend(known.source.adapter);
+            sources.instructions.push(known.source.instruction);
+        }
+        for list in [&mut sources.models, &mut sources.adapters, &mut sources.instructions] {
+            list.sort();
+            list.dedup();
         }
         Ok(sources)
     }
@@ -269,10 +296,10 @@ impl Clerk {
     fn compose(&self, sample: &SampleId, label: &Label) -> Result<Conversation, String> {
         let view = self.store.sample(sample).map_err(|error| error.to_string())?;
         let recipe = &self.premises.project.recipe;
-        let image_type = image_type(&self.premises, &view, label);
+        let image_type = view.image_type(self.premises.project.schema(), label);
         let kinds = self.premises.project.plan.kinds(recipe.seed, view.sample.ordinal, sample);
         let kind = kinds.first().copied().unwrap_or(Kind::ZeroShot);
-        let mut conversation = recipe.prompt(&view.sample, &image_type, kind, Exemplar::Right).map_err(|error| error.to_string())?;
+        let mut conversation = recipe.prompt(&view.sample, image_type, kind, Exemplar::Right).map_err(|error| error.to_string())?;
         let answer: Turn = recipe.answer_turn(label).map_err(|error| error.to_string())?;
         conversation.turns.push(answer);
         Ok(conversation)
@@ -285,15 +312,6 @@ impl Clerk {
             let done = Store::open_read_only(&project.dir, project.schema()).and_then(|store| work(&store));
             report(done.unwrap_or_else(|error| Message::Error(error.to_string())));
         });
-    }
-}
-
-/// The image type that the label states, else the sample's.
-pub(super) fn image_type(premises: &Premises, view: &SampleView, label: &Label) -> String {
-    let stated = premises.project.schema().image_type_field().and_then(|field| label.get(field));
-    match stated {
-        Some(Value::Choice(stated)) => stated.clone(),
-        _ => view.sample.image_type.clone(),
     }
 }
 

@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 
 use lru::LruCache;
 
-use super::clerk::image_type;
 use super::{Premises, save};
 use crate::conversation::ImageRole;
 use crate::domain::{Address, BoundingBox, ContentHash, Exemplar, FieldKind, ImageRef, Kind, SampleId};
@@ -203,7 +202,7 @@ impl Worker {
         }
         let view = self.store.sample(sample).map_err(|error| error.to_string())?;
         let recipe = &self.premises.project.recipe;
-        let image_type = image_type(&self.premises, &view, &view.label);
+        let image_type = view.image_type(&recipe.schema, &view.label).to_owned();
         let zero = recipe.prompt(&view.sample, &image_type, Kind::ZeroShot, Exemplar::Right).map_err(|error| error.to_string());
         let one = recipe.prompt(&view.sample, &image_type, Kind::OneShot, Exemplar::Right).map_err(|error| error.to_string());
         let own = |path| ImageRef { folder: 0, path };

@@ -34,6 +34,8 @@ pub struct Job {
     pub per_second: Option<f64>,
     /// Seconds left.
     pub left_s: Option<f64>,
+    /// Bytes of memory in use: of the accelerator's, else of this process.
+    pub memory: Option<u64>,
     /// What went wrong.
     pub problem: Option<String>,
 }

@@ -17,7 +17,7 @@ use crate::model::qwen_vl::ImageEmbedding;
 const LARGEST_FILE: u64 = 1 << 30;
 
 /// A conversation and its images, ready for the tower.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prepared {
     pub(super) conversation: Conversation,
     pub(super) images: Vec<Arc<Image>>,
@@ -57,7 +57,7 @@ enum Origin {
 
 impl Predictor {
     /// Reads, decodes and resizes the images of a batch, each file once; those that the tower has seen are only hashed.
-    pub(super) fn prepare(&self, items: &[Item]) -> Vec<Result<Prepared, PredictError>> {
+    pub fn prepare(&self, items: &[Item]) -> Vec<Result<Prepared, PredictError>> {
         let origins: Vec<Vec<Origin>> = items.iter().map(origins).collect();
         let mut distinct: Vec<&Origin> = origins.iter().flatten().collect();
         distinct.sort();

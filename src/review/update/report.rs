@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::{Prediction, SampleId};
 use crate::review::history::Flight;
 use crate::review::state::{Landing, Overlay, Page, Screen};
-use crate::review::{Desk, Entry, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target};
+use crate::review::{Desk, Entry, Job, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target};
 
 /// How many refusals of a batch are named.
 const NAMED: usize = 3;
@@ -59,13 +59,23 @@ impl State {
                     *page = Some(outcome);
                 }
             }
-            Message::Job(job) => self.tasks.learn(job),
+            Message::Job(job) => self.job(job),
             Message::ClaimLost { sample, by } => {
                 if self.desk.as_ref().is_some_and(|desk| desk.entry().id == sample) {
                     self.say(Notice::ClaimLost(by));
                 }
             }
             Message::Error(text) => self.say(Notice::Said(text)),
+        }
+    }
+
+    /// A job that is done has predicted what it could: only now is it known how many predictions flip.
+    fn job(&mut self, job: Job) {
+        let was_over = self.tasks.jobs().iter().any(|known| known.id == job.id && known.state == job.state);
+        let is_done = job.state == JobState::Done && !was_over;
+        self.tasks.learn(job);
+        if is_done {
+            self.count_flips();
         }
     }
 

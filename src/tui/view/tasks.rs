@@ -33,8 +33,8 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
     let list = Rect { y: body.y + 3, height: body.height.saturating_sub(3), ..body };
     if state.tasks.jobs().is_empty() {
         let text = say(
-            "no task runs here; 'mekiki predict' stores predictions, and they are shown as they come",
-            "実行中の処理はありません。mekiki predict で予測を保存できます",
+            "nothing to do: predictions are made here as samples come, and shown as they are stored, whoever stores them",
+            "実行中の処理はありません。予測はここで行われ、保存され次第表示されます",
         );
         for (line, text) in super::words::wrap(text, usize::from(body.width.saturating_sub(2))).into_iter().enumerate() {
             put(buffer, list, line as u16, vec![span(text, paint.theme.dim)]);
@@ -55,6 +55,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
         let speed = job.per_second.map(|speed| format!("  {speed:.1}/s")).unwrap_or_default();
         let left = job.left_s.map(|left| format!("  {}", duration(left))).unwrap_or_default();
         let problem = job.problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        let memory = job.memory.map(|bytes| format!("  {:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
         let total = job.total.map(|total| format!("/{total}")).unwrap_or_default();
         put(
             buffer,
@@ -65,7 +66,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
                 span(format!("{mark} {word} "), style),
                 span(cut(&job.title, 32), if on { paint.theme.cursor } else { paint.theme.text }),
                 span(format!(" {}", bar(share, 12)), paint.theme.bar),
-                span(format!(" {}{total}{speed}{left}{problem}", job.done), paint.theme.dim),
+                span(format!(" {}{total}{speed}{left}{memory}{problem}", job.done), paint.theme.dim),
             ],
         );
     }

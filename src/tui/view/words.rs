@@ -214,6 +214,9 @@ pub(super) fn foot(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
             let left = job.left_s.map(|left| format!(" {}", duration(left))).unwrap_or_default();
             format!("▶ {} {}{total}{speed}{left}", cut(&job.title, 20), job.done)
         }
+        Some(job) if job.state == JobState::Failed => {
+            format!("✗ {} {}", cut(&job.title, 20), state.language.choose("failed (see tasks)", "失敗(処理状況を参照)"))
+        }
         _ => format!("{} {}", cut(&state.source.model, 20), state.source.kind),
     };
     let typed: String = paint.pending.count().map(|count| count.to_string()).into_iter().collect();
