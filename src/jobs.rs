@@ -22,8 +22,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 pub use memory::{Memory, Place};
-use predict::Compute;
 pub use pictures::{Deliver, Delivered, Pictures, Wish};
+use predict::Compute;
 
 use crate::config::Project;
 use crate::domain::PredictionSource;

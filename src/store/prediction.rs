@@ -37,7 +37,12 @@ impl Store {
     }
 
     /// `conflict` says what becomes of a sample that the source has predicted before.
-    fn insert(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)], conflict: &str) -> Result<u64, StoreError> {
+    fn insert(
+        &mut self,
+        source: &PredictionSource,
+        predictions: &[(SampleId, PredictedFields)],
+        conflict: &str,
+    ) -> Result<u64, StoreError> {
         let writing = self.begin()?;
         let number = register(&writing, &write(source)?)?;
         writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
@@ -74,7 +79,12 @@ impl Store {
 
     /// The predictions of a source that were stored after the one of this number, whoever stored them: oldest first, at
     /// most `limit`.
-    pub fn predictions_after(&self, source: &PredictionSource, after: i64, limit: usize) -> Result<Vec<(SampleId, Prediction)>, StoreError> {
+    pub fn predictions_after(
+        &self,
+        source: &PredictionSource,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(SampleId, Prediction)>, StoreError> {
         let Some(number) = find_source(&self.connection, &write(source)?)? else { return Ok(Vec::new()) };
         let mut statement = self.connection.prepare_cached(
             "SELECT p.id, s.id, p.fields FROM predictions p JOIN samples s ON s.seq = p.seq \

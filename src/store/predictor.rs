@@ -162,12 +162,7 @@ impl Store {
     }
 
     /// What has become of the samples that a session asked for; those of which nothing is known yet are left out.
-    pub fn answered(
-        &self,
-        session: &str,
-        source: &PredictionSource,
-        asked: &[SampleId],
-    ) -> Result<Vec<(SampleId, Answered)>, StoreError> {
+    pub fn answered(&self, session: &str, source: &PredictionSource, asked: &[SampleId]) -> Result<Vec<(SampleId, Answered)>, StoreError> {
         let Some(number) = find_source(&self.connection, &write(source)?)? else { return Ok(Vec::new()) };
         let mut stored = self.connection.prepare_cached("SELECT 1 FROM predictions WHERE seq = ?1 AND source = ?2")?;
         let mut failed = self.connection.prepare_cached(
@@ -218,8 +213,8 @@ impl Store {
 }
 
 fn holder(connection: &rusqlite::Connection, model: &str, now_ms: i64) -> Result<Option<Holder>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT session, reviewer, host, machine, pid FROM predictors WHERE model = ?1 AND expires_ms > ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT session, reviewer, host, machine, pid FROM predictors WHERE model = ?1 AND expires_ms > ?2")?;
     let mut rows = statement.query(params![model, now_ms])?;
     rows.next()?.map(read_holder).transpose()
 }

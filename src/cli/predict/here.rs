@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::context::Context;
 use super::super::output::{Failure, Outcome};
 use super::super::plan;
-use super::{DeviceName, Predicted, PredictArgs, Wanted, missing};
+use super::{DeviceName, PredictArgs, Predicted, Wanted, missing};
 
 /// The most failed samples that are listed.
 const MOST_LISTED: usize = 20;

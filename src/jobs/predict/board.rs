@@ -116,7 +116,10 @@ impl Shared {
         for (item, id) in named {
             match id {
                 None => board.wants.done(item.task, Outcome::Gone),
-                Some(id) if stored(&id) => board.wants.done(item.task, Outcome::Elsewhere),
+                Some(id) if stored(&id) => {
+                    let outcome = if board.wants.has_served(&id) { Outcome::Made } else { Outcome::Elsewhere };
+                    board.wants.done(item.task, outcome);
+                }
                 Some(id) => left.extend(board.wants.take(&source, item, id)),
             }
         }
@@ -140,8 +143,10 @@ impl Shared {
         let mut board = self.board();
         for (item, id, outcome) in outcomes {
             for waiting in board.wants.put_back(source, &id) {
-                let same = if let Outcome::Failed(..) = outcome { outcome.clone() } else { Outcome::Elsewhere };
-                board.wants.done(waiting.task, same);
+                board.wants.done(waiting.task, outcome.clone());
+            }
+            if item.task.is_none() && outcome == Outcome::Made {
+                board.wants.note_served(source, id);
             }
             board.wants.done(item.task, outcome);
         }

@@ -121,8 +121,7 @@ impl Seer {
         let recipe = recipe.ok_or_else(|| format!("the instructions {} are not in mekiki.toml any more", source.instruction))?;
         let view = store.sample(id).map_err(|error| error.to_string())?;
         let image_type = view.image_type(&recipe.schema, &view.label);
-        let conversation =
-            recipe.prompt(&view.sample, image_type, source.kind, source.exemplar).map_err(|error| error.to_string())?;
+        let conversation = recipe.prompt(&view.sample, image_type, source.kind, source.exemplar).map_err(|error| error.to_string())?;
         let images = conversation.images().map(|image| save::locate(&self.folders, &image.image)).collect::<Result<_, _>>()?;
         Ok(Item { conversation, images })
     }

@@ -228,12 +228,7 @@ fn read<E: Eye>(
 }
 
 /// Samples that cannot be predicted: counted, and told to others who asked for them.
-fn refuse(
-    shared: &Shared,
-    office: &Office,
-    source: &PredictionSource,
-    failed: Vec<(Item, SampleId, String)>,
-) -> Result<(), StoreError> {
+fn refuse(shared: &Shared, office: &Office, source: &PredictionSource, failed: Vec<(Item, SampleId, String)>) -> Result<(), StoreError> {
     if failed.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! What is wanted of a model, and what comes next. Pure: no clock, no store, no thread.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::task::{Outcome, Stand, Task};
@@ -11,6 +11,9 @@ use crate::store::{ForeignWish, Order};
 
 /// How many samples are remembered that were urgent and gave way to others.
 const MOST_EARLIER: usize = 32;
+
+/// How many samples are remembered that were predicted for others.
+const MOST_SERVED: usize = 100_000;
 
 /// Which samples a task predicts.
 #[derive(Debug, Clone)]
@@ -59,6 +62,8 @@ pub(super) struct Wants {
     foreign: VecDeque<ForeignWish>,
     /// Samples that are in somebody's hands, and what else wants the same ones.
     busy: BTreeMap<(PredictionSource, SampleId), Vec<Item>>,
+    /// Samples that were predicted here for no task: a task that comes to one of them later counts it as its own.
+    served: BTreeSet<SampleId>,
     /// Why nothing can be predicted with the source in use.
     broken: Option<String>,
     /// Others' turn, where both sides want the rest.
@@ -76,6 +81,7 @@ impl Wants {
             tasks: Vec::new(),
             foreign: VecDeque::new(),
             busy: BTreeMap::new(),
+            served: BTreeSet::new(),
             broken: None,
             theirs: false,
             last_task: 0,
@@ -109,6 +115,7 @@ impl Wants {
         self.soon.clear();
         self.earlier.clear();
         self.foreign.clear();
+        self.served.clear();
         self.tasks.iter_mut().for_each(Task::cancel);
     }
 
@@ -292,6 +299,18 @@ impl Wants {
     /// It is not in our hands any more; who else waits for it.
     pub(super) fn put_back(&mut self, source: &PredictionSource, sample: &SampleId) -> Vec<Item> {
         self.busy.remove(&(source.clone(), sample.clone())).unwrap_or_default()
+    }
+
+    /// A sample was predicted here for no task.
+    pub(super) fn note_served(&mut self, source: &PredictionSource, sample: SampleId) {
+        if *source == self.source && self.served.len() < MOST_SERVED {
+            self.served.insert(sample);
+        }
+    }
+
+    /// Whether it was.
+    pub(super) fn has_served(&self, sample: &SampleId) -> bool {
+        self.served.contains(sample)
     }
 
     /// A sample is done with.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::domain::{Prediction, SampleId};
 use crate::review::history::Flight;
 use crate::review::state::{Landing, Overlay, Page, Screen};
-use crate::review::{Desk, Entry, Job, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target};
+use crate::review::{
+    Desk, Entry, Job, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target,
+};
 
 /// How many refusals of a batch are named.
 const NAMED: usize = 3;
