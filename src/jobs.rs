@@ -22,7 +22,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 pub use memory::{Memory, Place};
-pub use pictures::{Deliver, Delivered, Pictures, Wish};
+pub use pictures::{Deliver, Pictures};
 use predict::Compute;
 
 use crate::config::Project;

@@ -75,7 +75,6 @@ fn figures() -> Statistics {
         paces: vec![Pace { reviewer: reviewer("aki"), decided: 40, per_hour: 120.0 }],
         undecided: 160,
         left_s: Some(4800.0),
-        memory: None,
     }
 }
 

@@ -14,11 +14,11 @@ use super::predict::{self, DeviceName};
 use crate::config::Project;
 use crate::domain::{Exemplar, Kind, PredictionSource};
 use crate::graphics::Protocol;
-use crate::jobs::{self, Background, Memory, Premises, Report, Runner, Wish};
+use crate::jobs::{self, Background, Memory, Premises, Report, Runner};
 use crate::keys::{BUILT_IN, Keymap};
 use crate::review::{self, Setup};
 use crate::store::Store;
-use crate::tui::{self, Arrived, Incoming, Options, Order, Wires};
+use crate::tui::{self, Incoming, Options, Wires};
 
 /// Review samples in the terminal.
 ///
@@ -135,12 +135,9 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     let wires = Wires {
         effects: Box::new(move |effect| sender.send(effect)),
         pictures: Box::new(move |target| {
-            let deliver: jobs::Deliver = Arc::new(move |made: jobs::Delivered| {
-                let arrived = Arrived { number: made.number, outcome: made.outcome, grid: made.grid };
-                drop(pictures.send(Incoming::Picture(arrived)));
-            });
+            let deliver: jobs::Deliver = Arc::new(move |made| drop(pictures.send(Incoming::Picture(made))));
             let makers = jobs::pictures(&premises, target, &deliver).map_err(io::Error::other)?;
-            Ok(Box::new(move |orders: Vec<Order>| makers.want(orders.into_iter().map(wish).collect())))
+            Ok(Box::new(move |orders| makers.want(orders)))
         }),
     };
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -150,21 +147,6 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     drop(runner);
     done?;
     Ok(Outcome::Done)
-}
-
-fn wish(order: Order) -> Wish {
-    let wanted = order.wanted;
-    Wish {
-        number: order.number,
-        sample: wanted.sample,
-        role: wanted.role,
-        look: wanted.look,
-        grid: wanted.grid,
-        cell: wanted.cell,
-        area: wanted.area,
-        room: wanted.room,
-        thumbnail: wanted.thumbnail,
-    }
 }
 
 /// Whose predictions count: those of the model that is named, else the store's active source, else what the project would

@@ -71,12 +71,12 @@ impl State {
         }
     }
 
-    /// A job that is done has predicted what it could: only now is it known how many predictions flip.
+    /// A job that is over has predicted what it could: only now is it known how many predictions flip.
     fn job(&mut self, job: Job) {
-        let was_over = self.tasks.jobs().iter().any(|known| known.id == job.id && known.state == job.state);
-        let is_done = job.state == JobState::Done && !was_over;
+        let told = self.tasks.jobs().iter().any(|known| known.id == job.id && known.state == job.state);
+        let is_over = !matches!(job.state, JobState::Waiting | JobState::Running);
         self.tasks.learn(job);
-        if is_done {
+        if is_over && !told {
             self.count_flips();
         }
     }
