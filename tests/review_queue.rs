@@ -348,7 +348,7 @@ fn another_model_counts_what_flips_and_opens_it() {
         ("m a r u n <Enter>", "adapter"),
         ("m i 2 <Enter>", "instruction"),
         ("m e w r o <Enter>", "exemplar"),
-        ("m k o n e <Enter>", "kind"),
+        ("m k z e r o <Enter>", "kind"),
     ] {
         let before = bench.state.source.clone();
         assert!(matches!(bench.keys(keys)[0], Effect::UseSource(_)), "{changed}");

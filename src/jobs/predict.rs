@@ -215,7 +215,9 @@ fn run<L: Loads>(shared: &Shared, office: &Office, mut loads: L) {
 }
 
 fn work<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, source: &PredictionSource) -> Result<(), StoreError> {
-    shared.read_orders(&office.open_to_read()?)?;
+    if !shared.board().wants.wants_urgently() {
+        shared.read_orders(&office.open_to_read()?)?;
+    }
     let model = model_of(source);
     if !shared.board().wants.wants_anything() || shared.leaves(&model) {
         return Ok(());

@@ -180,7 +180,10 @@ fn read<E: Eye>(
 ) -> Result<(), StoreError> {
     let store = office.open_to_read()?;
     while !leaves() {
-        shared.read_orders(&store)?;
+        // A long order takes a while to look through: whoever waits comes first.
+        if !shared.board().wants.wants_urgently() {
+            shared.read_orders(&store)?;
+        }
         let picked = {
             let mut board = shared.board();
             let (urgent, rest) = slots.room();

@@ -12,6 +12,8 @@ use crate::store::{ForeignWish, Order};
 /// How many samples are remembered that were urgent and gave way to others.
 const MOST_EARLIER: usize = 32;
 
+/// How many tasks are remembered; those that are over leave first.
+const MOST_TASKS: usize = 100;
 /// How many samples are remembered that were predicted for others.
 const MOST_SERVED: usize = 100_000;
 
@@ -149,6 +151,11 @@ impl Wants {
             task.fail(problem.clone());
         }
         self.tasks.push(task);
+        if self.tasks.len() > MOST_TASKS
+            && let Some(oldest) = self.tasks.iter().position(|task| task.stand.is_over())
+        {
+            self.tasks.remove(oldest);
+        }
         id
     }
 

@@ -258,11 +258,14 @@ fn keys(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
         Action::SampleScreen,
         Action::Help,
     ];
+    const TASKS: &[Action] =
+        &[Action::CancelTask, Action::RaiseTask, Action::SwitchModel, Action::OpenFlips, Action::SampleScreen, Action::Help];
     const OTHER: &[Action] = &[Action::NextTab, Action::Open, Action::SampleScreen, Action::QueueScreen, Action::Help];
     let wanted = match paint.state.screen {
         Screen::Sample => SAMPLE,
         Screen::Sheet | Screen::Queue => ROWS,
-        Screen::Stats | Screen::Tasks => OTHER,
+        Screen::Tasks => TASKS,
+        Screen::Stats => OTHER,
     };
     let rows = paint.keymap.help(paint.state.context().scope);
     let mut spans = Vec::new();
@@ -303,6 +306,10 @@ fn short(paint: &Paint<'_>, action: Action) -> &'static str {
         Action::SampleScreen => ("sample", "試料"),
         Action::QueueScreen => ("queue", "リスト"),
         Action::NextTab => ("next field", "次の項目"),
+        Action::CancelTask => ("cancel", "中止"),
+        Action::RaiseTask => ("do first, or again", "優先・再開"),
+        Action::SwitchModel => ("model", "モデル"),
+        Action::OpenFlips => ("flips", "変化した予測"),
         other => return paint.state.language.help(other),
     };
     paint.state.language.choose(en, ja)
