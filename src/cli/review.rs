@@ -152,7 +152,7 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
 /// Whose predictions count: those of the model that is named, else the store's active source, else what the project would
 /// predict with.
 fn source(project: &Project, store: &mut Store, named: Option<&str>) -> Result<PredictionSource, Failure> {
-    let active = store.sources()?.into_iter().find(|known| known.active).map(|known| known.source);
+    let active = store.active_source()?;
     let source = active.unwrap_or_else(|| PredictionSource {
         model: project.model.clone().unwrap_or_else(|| "none".to_owned()),
         adapter: None,

@@ -27,14 +27,12 @@ pub(super) struct Clerk {
     store: Store,
     report: Report,
     orders: BTreeMap<RequestId, (Query, Order)>,
-    active: Option<PredictionSource>,
     foreteller: Foreteller,
 }
 
 impl Clerk {
     pub(super) fn new(premises: Premises, store: Store, foreteller: Foreteller, report: Report) -> Self {
-        let active = store.sources().ok().and_then(|all| all.into_iter().find(|one| one.active)).map(|one| one.source);
-        Self { premises, store, report, orders: BTreeMap::new(), active, foreteller }
+        Self { premises, store, report, orders: BTreeMap::new(), foreteller }
     }
 
     pub(super) fn handle(&mut self, effect: Effect) {
@@ -63,7 +61,7 @@ impl Clerk {
             Effect::Find { request, order, target } => Message::Found { request, index: self.find(order, &target)? },
             Effect::LoadSample { request, sample } => {
                 let entry = match self.store.sample(&sample) {
-                    Ok(view) => Some(Box::new(self.entry(view))),
+                    Ok(view) => self.entries(vec![view])?.pop().map(Box::new),
                     Err(StoreError::UnknownSample(_)) => None,
                     Err(error) => return Err(error),
                 };
@@ -72,8 +70,8 @@ impl Clerk {
             Effect::Save { save, kind, decisions } => {
                 save::save(&mut self.store, &self.premises.who, &self.premises.folders, save, kind, decisions)
             }
-            Effect::Undo { request } => self.step(request, true),
-            Effect::Redo { request } => self.step(request, false),
+            Effect::Undo { request } => self.step(request, true)?,
+            Effect::Redo { request } => self.step(request, false)?,
             Effect::Claim(sample) => return self.claim(&sample),
             Effect::Renew(sample) => match self.store.renew(&self.session(&sample))? {
                 0 => return self.claim(&sample),
@@ -85,7 +83,6 @@ impl Clerk {
             }
             Effect::UseSource(source) => {
                 self.store.adopt_source(&source)?;
-                self.active = Some(source.clone());
                 self.foreteller.use_source(source);
                 return Ok(None);
             }
@@ -138,8 +135,20 @@ impl Clerk {
         }))
     }
 
-    fn entry(&self, view: SampleView) -> Entry {
-        convert::entry(view, &self.premises.who.reviewer)
+    /// Samples as rows of the queue.
+    fn entries(&self, views: Vec<SampleView>) -> Result<Vec<Entry>, StoreError> {
+        self.with_ours(views.into_iter().map(|view| convert::entry(view, &self.premises.who.reviewer)).collect())
+    }
+
+    /// The same rows with what our source says: another reviewer may have put another one to use.
+    fn with_ours(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
+        let ours = self.foreteller.source();
+        if self.store.active_source()?.as_ref() != Some(ours) {
+            for entry in &mut entries {
+                entry.prediction = self.store.predictions(&entry.id)?.into_iter().find(|prediction| prediction.source == *ours);
+            }
+        }
+        Ok(entries)
     }
 
     /// Makes a query's order, if this number has none yet.
@@ -175,20 +184,18 @@ impl Clerk {
 
     /// Lists, filters and forms show the predictions of this source, if it has made any.
     fn put_to_use(&mut self, source: &PredictionSource) -> Result<(), StoreError> {
-        if self.active.as_ref() == Some(source) {
+        if self.store.active_source()?.as_ref() == Some(source) {
             return Ok(());
         }
         match self.store.set_active_source(source) {
-            Ok(()) => self.active = Some(source.clone()),
-            Err(StoreError::UnknownSource(_)) => {}
-            Err(error) => return Err(error),
+            Err(StoreError::UnknownSource(_)) => Ok(()),
+            done => done,
         }
-        Ok(())
     }
 
     fn rows(&self, order: RequestId, from: usize, count: usize) -> Result<Vec<Entry>, StoreError> {
         let Some((_, order)) = self.orders.get(&order) else { return Ok(Vec::new()) };
-        Ok(self.store.views(order, from, count)?.into_iter().map(|view| self.entry(view)).collect())
+        self.entries(self.store.views(order, from, count)?)
     }
 
     fn find(&self, order: RequestId, target: &Target) -> Result<Option<usize>, StoreError> {
@@ -227,8 +234,12 @@ impl Clerk {
         Ok(None)
     }
 
-    fn step(&mut self, request: RequestId, undo: bool) -> Message {
-        Message::Reverted { request, outcome: save::step(&mut self.store, &self.premises.who, undo, MOST_LISTED) }
+    fn step(&mut self, request: RequestId, undo: bool) -> Result<Message, StoreError> {
+        let mut outcome = save::step(&mut self.store, &self.premises.who, undo, MOST_LISTED);
+        if let Ok(back) = &mut outcome {
+            back.entries = self.with_ours(std::mem::take(&mut back.entries))?;
+        }
+        Ok(Message::Reverted { request, outcome })
     }
 
     /// The name under which this process holds a sample.

@@ -45,6 +45,11 @@ impl Foreteller {
         Ok(Self { predicting, bell, _watch: watch, source, on: background.on, queue: None })
     }
 
+    /// What predicts.
+    pub(super) fn source(&self) -> &PredictionSource {
+        &self.source
+    }
+
     /// The queue shows other samples, or in another order: those without predictions are predicted, in that order.
     pub(super) fn order(&mut self, order: &Order) {
         let task = self.predicting.add(self.title(), Work::Order(Arc::new(order.clone())));

@@ -23,16 +23,16 @@ impl Store {
     /// Stores predictions of one source, durably and all or none; those that it made before of the same samples give
     /// way. The first source of a project becomes the active one. Values that the schema does not allow are left out.
     pub fn add_predictions(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)]) -> Result<(), StoreError> {
-        self.insert(source, predictions, "REPLACE").map(|_| ())
+        self.insert(source, predictions, "REPLACE").map(drop)
     }
 
-    /// Stores predictions of one source, durably and all or none, but for samples that it has predicted before; how many
-    /// were stored. Nobody waits for these any more.
+    /// Stores predictions of one source, durably and all or none, but for samples that it has predicted before; whether
+    /// each was stored. Nobody waits for these any more.
     pub fn add_missing_predictions(
         &mut self,
         source: &PredictionSource,
         predictions: &[(SampleId, PredictedFields)],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<bool>, StoreError> {
         self.insert(source, predictions, "IGNORE")
     }
 
@@ -46,12 +46,13 @@ impl Store {
         let writing = self.begin()?;
         let number = register(&writing, &write(source)?)?;
         writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
-        let mut touched = Vec::with_capacity(predictions.len());
+        let (mut said, mut touched) = (Vec::with_capacity(predictions.len()), Vec::with_capacity(predictions.len()));
         for (id, fields) in predictions {
             let seq = seq_of(&writing, id)?;
             let sql = format!("INSERT OR {conflict} INTO predictions (seq, source, fields) VALUES (?1, ?2, ?3)");
             let stored = writing.prepare_cached(&sql)?.execute((seq, number, write_prediction(writing.schema, fields)?))?;
             writing.prepare_cached("DELETE FROM prediction_wishes WHERE source = ?1 AND seq = ?2")?.execute((number, seq))?;
+            said.push(stored > 0);
             if stored > 0 {
                 touched.push(seq);
             }
@@ -60,7 +61,7 @@ impl Store {
             writing.refresh(&touched)?;
         }
         writing.commit()?;
-        Ok(touched.len() as u64)
+        Ok(said)
     }
 
     /// The places in an order of the samples of which this source has said nothing yet.
@@ -127,6 +128,14 @@ impl Store {
         };
         writing.refresh(&touched)?;
         writing.commit()
+    }
+
+    /// The source whose predictions lists, filters and the form show.
+    pub fn active_source(&self) -> Result<Option<PredictionSource>, StoreError> {
+        let Some(active) = active_source(&self.connection)? else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached("SELECT source FROM prediction_sources WHERE id = ?1")?;
+        let text: Option<String> = statement.query_row([active], |row| row.get(0)).optional()?;
+        text.map(|text| read("a prediction source", &text)).transpose()
     }
 
     /// Every source that has predicted in this project, oldest first.
@@ -241,7 +250,7 @@ mod tests {
         assert_eq!((left(&first, ""), left(&third, "").len()), (vec![id(2)], 3));
         assert_eq!(left(&second, "disagree sort=-disagreement"), [id(0), id(1)]);
         store.set_active_source(&second).unwrap();
-        assert_eq!(ids(&store, "predicted"), [id(2)]);
+        assert_eq!((ids(&store, "predicted"), store.active_source().unwrap()), (vec![id(2)], Some(second.clone())));
         assert_eq!(
             store.sources().unwrap().iter().map(|known| (known.active, known.predictions)).collect::<Vec<_>>(),
             [(false, 2), (true, 1)]

@@ -288,8 +288,8 @@ mod tests {
         };
         assert_eq!(of_demo(&store, "a"), [id(1), id(2), id(3)], "the most urgent first");
         assert!(of_demo(&store, "b").is_empty(), "nobody serves himself");
-        assert_eq!(store.add_missing_predictions(&demo, &[(id(1), PredictedFields::new())]).unwrap(), 1);
-        assert_eq!(store.add_missing_predictions(&demo, &[(id(1), PredictedFields::new())]).unwrap(), 0, "once");
+        assert_eq!(store.add_missing_predictions(&demo, &[(id(1), PredictedFields::new())]).unwrap(), [true]);
+        assert_eq!(store.add_missing_predictions(&demo, &[(id(1), PredictedFields::new())]).unwrap(), [false], "once");
         store.refuse_wishes(&demo, &[(id(2), "no such image".into())]).unwrap();
         assert_eq!(of_demo(&store, "a"), [id(3)]);
         let answers = store.answered("b", &demo, &[id(1), id(2), id(3)]).unwrap();

@@ -292,11 +292,16 @@ fn store_batch(
             Err(problem) => failed.push((item, id, problem)),
         }
     }
-    if let Err(error) = store.add_missing_predictions(source, &stored) {
-        shared.return_all(source, made);
-        return Err(error);
-    }
-    shared.finish(source, made.into_iter().map(|(item, id)| (item, id, Outcome::Made)));
+    let ours = match store.add_missing_predictions(source, &stored) {
+        Ok(ours) => ours,
+        Err(error) => {
+            shared.return_all(source, made);
+            return Err(error);
+        }
+    };
+    // Whoever took over a lease that had run out may have been first.
+    let outcome = |ours| if ours { Outcome::Made } else { Outcome::Elsewhere };
+    shared.finish(source, made.into_iter().zip(ours).map(|((item, id), ours)| (item, id, outcome(ours))));
     (office.stored)();
     refuse(shared, office, source, failed)
 }
