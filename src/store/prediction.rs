@@ -42,7 +42,7 @@ impl Store {
         source: &PredictionSource,
         predictions: &[(SampleId, PredictedFields)],
         conflict: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<bool>, StoreError> {
         let writing = self.begin()?;
         let number = register(&writing, &write(source)?)?;
         writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;

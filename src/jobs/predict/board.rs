@@ -73,7 +73,9 @@ impl Shared {
             };
             ids.into_iter().filter_map(&mut job).collect()
         };
-        jobs.into_iter().for_each(|job| (self.report)(job));
+        for job in jobs {
+            (self.report)(job);
+        }
     }
 
     /// Whether work with this model is to end.

@@ -68,7 +68,7 @@ impl Measure {
             return most;
         }
         // Before anything is known, one sample shows how long it takes.
-        let in_time = if micros == 0 { 1 } else { (PATIENCE.as_micros() as u64 / micros).max(1) as usize };
+        let in_time = (PATIENCE.as_micros() as u64).checked_div(micros).unwrap_or(1).max(1) as usize;
         most.min(in_time)
     }
 
@@ -92,6 +92,8 @@ pub(super) fn serve<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, s
     // Two batches may wait to be stored: while one is stored, the next is computed.
     let (told, said) = sync_channel::<Said>(2);
     std::thread::scope(|scope| {
+        // It goes with this closure: then the scribe knows that nothing more comes.
+        let told = told;
         let scribe = std::thread::Builder::new().name("predicting: store".to_owned());
         let lost = &lost;
         let model = model.as_str();
@@ -107,14 +109,14 @@ pub(super) fn serve<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, s
                 return;
             }
         };
-        compute(shared, office, &eye, &leaves, told);
+        compute(shared, office, &eye, &leaves, &told);
     });
     shared.memory.store(0, Ordering::Relaxed);
     Ok(())
 }
 
 /// Asks the model about batch after batch, while another thread reads ahead.
-fn compute<E: Eye>(shared: &Shared, office: &Office, eye: &E, leaves: &(impl Fn() -> bool + Sync), told: SyncSender<Said>) {
+fn compute<E: Eye>(shared: &Shared, office: &Office, eye: &E, leaves: &(impl Fn() -> bool + Sync), told: &SyncSender<Said>) {
     let slots = Slots { batches: Mutex::new([None, None]), filled: Condvar::new() };
     let measure = Measure { most: AtomicUsize::new(eye.most()), micros_per_sample: AtomicU64::new(0), patient: !office.screen };
     std::thread::scope(|scope| {

@@ -76,7 +76,8 @@ pub(super) struct Task {
     /// Whether it stands otherwise than it was last reported.
     pub changed: bool,
     total: Option<u64>,
-    taken: u64,
+    /// Samples that are in somebody's hands.
+    pub taken: u64,
     todo: Todo,
     /// The place after which an order is gone on with.
     focus: u32,

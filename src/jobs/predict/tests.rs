@@ -217,21 +217,22 @@ fn what_is_on_the_screen_comes_first_and_the_newest_wins() {
     let scene = Scene::new(60, &[]);
     scene.stage.let_pass(0);
     let task = scene.predict_all();
-    // One batch of the rest is being computed, one waits; the screen passes both the latter and all others.
-    until(|| (scene.predicting.shared.board().wants.tasks().iter().map(|task| task.done()).sum::<u64>() == 0).then_some(()));
-    std::thread::sleep(Duration::from_millis(100));
+    let board = || scene.predicting.shared.board();
+    // One batch of the rest is being computed and one waits, and so does an urgent one: nothing more is read ahead.
+    until(|| (board().wants.task(task)?.taken == 8).then_some(()));
+    scene.predicting.want(Priority::Now, ids([59]));
+    until(|| (!board().wants.wants_urgently()).then_some(()));
     scene.predicting.want(Priority::Soon, ids([30]));
     scene.predicting.want(Priority::Now, ids([40]));
     scene.predicting.want(Priority::Now, ids([50]));
     scene.predicting.want(Priority::Soon, ids([51, 52]));
     let selected = scene.predicting.add("some".into(), Work::Samples(ids([20, 21])));
-    std::thread::sleep(Duration::from_millis(100));
     scene.stage.let_pass(100);
     scene.ended(selected);
     scene.ended(task);
     let batches = scene.stage.batches();
     let at = |sample: usize| batches.iter().position(|batch| batch.contains(&id(sample))).unwrap();
-    assert!(at(50) <= 2, "{batches:?}");
+    assert!(at(59) == 1 && at(50) <= 3, "{batches:?}");
     assert!(at(50) < at(51) && at(51) < at(20) && at(40) < at(20), "{batches:?}");
     assert!(at(20) < at(30), "what was to come soon and will not is of the rest again: {batches:?}");
     assert_eq!(batches.iter().flatten().count(), 59, "each once, without the one that has no image");
@@ -356,7 +357,7 @@ fn one_predicts_for_all_and_another_takes_over() {
         let wishes = scene.store().foreign_wishes("", |_| true, 100).unwrap();
         wishes.first().filter(|wish| wish.sample == id(25)).map(|_| ())
     });
-    std::thread::sleep(Duration::from_millis(600));
+    until(|| scene.predicting.shared.board().wants.is_busy(&source("demo"), &id(25)).then_some(()));
     scene.stage.let_pass(3);
     let batches = until(|| Some(scene.stage.batches()).filter(|batches| batches.len() >= 4));
     assert!(batches[..4].iter().flatten().any(|sample| *sample == id(25)), "{batches:?}");

@@ -212,7 +212,8 @@ impl Wants {
         Some((task.id, task.order()?, task.source.clone()))
     }
 
-    fn is_busy(&self, source: &PredictionSource, sample: &SampleId) -> bool {
+    /// Whether a sample is in somebody's hands.
+    pub(super) fn is_busy(&self, source: &PredictionSource, sample: &SampleId) -> bool {
         self.busy.contains_key(&(source.clone(), sample.clone()))
     }
 
@@ -240,7 +241,7 @@ impl Wants {
         }
         self.busy = busy;
         if !own.is_empty() {
-            return Some(self.named(source, own, true));
+            return Some(Self::named(source, own, true));
         }
         if let Some(picked) = self.pick_foreign(most, |priority| priority >= URGENT) {
             return Some(picked);
@@ -281,10 +282,10 @@ impl Wants {
             }
         }
         self.foreign = left;
-        source.map(|source| self.named(source, samples, urgent))
+        source.map(|source| Self::named(source, samples, urgent))
     }
 
-    fn named(&mut self, source: PredictionSource, samples: Vec<SampleId>, urgent: bool) -> Picked {
+    fn named(source: PredictionSource, samples: Vec<SampleId>, urgent: bool) -> Picked {
         let items = samples.into_iter().map(|sample| Item { sample: Sample::Named(sample), task: None }).collect();
         Picked { source, items, urgent, order: None }
     }
