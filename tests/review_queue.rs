@@ -343,6 +343,21 @@ fn another_model_counts_what_flips_and_opens_it() {
     let Effect::CountFlips { request, .. } = effects[1] else { panic!() };
     bench.tell(Message::Flips { request, count: 3 });
     assert_eq!(bench.notice(), "3 predictions differ");
+    // What flips is known only when the other model has predicted: then it is counted again, once.
+    let job = |state| Job {
+        id: 1,
+        title: "big".into(),
+        state,
+        done: 2,
+        total: Some(2),
+        per_second: None,
+        left_s: None,
+        memory: None,
+        problem: None,
+    };
+    assert_eq!(bench.tell(Message::Job(job(JobState::Running))), []);
+    assert!(matches!(&bench.tell(Message::Job(job(JobState::Done)))[..], [Effect::CountFlips { .. }]));
+    assert_eq!(bench.tell(Message::Job(job(JobState::Done))), []);
     assert!(matches!(&bench.keys("m f")[0], Effect::LoadPage { query, .. } if query.against == Some(source("demo"))));
     for (keys, changed) in [
         ("m a r u n <Enter>", "adapter"),
