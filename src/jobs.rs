@@ -2,17 +2,21 @@
 //!
 //! Contract: may import every room but `keys`, `tui` and `cli`. One thread executes the effects that touch the store, in
 //! their order, so that saves are never dropped nor overtaken; slow reading has threads of its own; pictures are made by
-//! workers that take the newest wish first and give up what nobody wants any more. Nothing here draws or waits for a
-//! terminal. Dropping the [`Runner`] lets the store's thread finish what it was given.
+//! workers that take the newest wish first and give up what nobody wants any more; predictions by a worker of their own
+//! ([`predict`]). Nothing here draws or waits for a terminal. Dropping the [`Runner`] lets the store's thread finish what it
+//! was given, and the predictor its batch.
 
 mod clerk;
 mod convert;
 mod figures;
+mod foretell;
 mod grouping;
 mod likeness;
 mod memory;
 mod pictures;
+pub mod predict;
 mod save;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +25,11 @@ use std::thread::JoinHandle;
 
 pub use likeness::{Compared, LikenessError, Made, Maker, compare};
 pub use memory::{Memory, Place};
-pub use pictures::{Deliver, Delivered, Pictures, Wish};
+pub use pictures::{Deliver, Pictures};
+use predict::Compute;
 
 use crate::config::Project;
+use crate::domain::PredictionSource;
 use crate::graphics::Target;
 use crate::review::{Effect, Message};
 use crate::store::{Store, StoreError, Who};
@@ -47,6 +53,17 @@ pub struct Premises {
 /// How messages reach the screen; it may wait, and ends when nobody listens.
 pub type Report = Arc<dyn Fn(Message) + Send + Sync>;
 
+/// How predictions are made while somebody reviews.
+#[derive(Debug, Clone)]
+pub struct Background {
+    /// With what, to begin with.
+    pub source: PredictionSource,
+    /// What computes.
+    pub compute: Compute,
+    /// Whether they are made without being asked for.
+    pub on: bool,
+}
+
 /// The thread that works on the store.
 #[derive(Debug)]
 pub struct Runner {
@@ -55,12 +72,13 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the thread.
-    pub fn start(premises: &Premises, store: Store, report: Report) -> Self {
+    /// Starts the thread, the one that watches for predictions, and the one that makes them.
+    pub fn start(premises: &Premises, store: Store, background: &Background, report: &Report) -> std::io::Result<Self> {
         let (effects, inbox) = channel();
-        let mut clerk = clerk::Clerk::new(premises.clone(), store, report);
+        let foreteller = foretell::Foreteller::start(premises, background, report)?;
+        let mut clerk = clerk::Clerk::new(premises.clone(), store, foreteller, Arc::clone(report));
         let thread = std::thread::spawn(move || inbox.iter().for_each(|effect| clerk.handle(effect)));
-        Self { effects: Some(effects), thread: Some(thread) }
+        Ok(Self { effects: Some(effects), thread: Some(thread) })
     }
 
     /// Hands an effect over; it never waits.

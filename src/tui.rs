@@ -20,9 +20,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 pub use events::run;
-pub use gallery::{Arrived, Order, Wanted};
+pub use gallery::{Order, Wanted};
 
-use crate::graphics::{Protocol, Target};
+use crate::graphics::{Arrived, Protocol, Target};
 use crate::keys::{Keymap, Pending};
 use crate::review::{Effect, Message, Setup, State};
 

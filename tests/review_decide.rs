@@ -203,7 +203,7 @@ fn the_other_verdicts() {
     bench.keys("k k k");
     assert_eq!(bench.on_desk(), "s0");
     assert_eq!(changes(&bench.keys("R")), [&Change::Reopen]);
-    assert!(bench.keys("P").iter().any(|effect| matches!(effect, Effect::Predict { priority: Priority::Now, .. })));
+    assert!(bench.keys("P").iter().any(|effect| matches!(effect, Effect::Predict { priority: Priority::Selected, .. })));
 }
 
 #[test]

@@ -319,8 +319,17 @@ fn every_action_does_something_somewhere() {
         "c <C-a> A",
         "z",
     ];
-    let job =
-        Job { id: 1, title: String::new(), state: JobState::Running, done: 0, total: None, per_second: None, left_s: None, problem: None };
+    let job = Job {
+        id: 1,
+        title: String::new(),
+        state: JobState::Running,
+        done: 0,
+        total: None,
+        per_second: None,
+        left_s: None,
+        memory: None,
+        problem: None,
+    };
     let pair = || strings(&["passed", "defective"]);
     let field = |name: &str| FieldStatistics {
         field: mekiki::domain::FieldId::new(name).unwrap(),

@@ -316,6 +316,7 @@ fn tasks_are_listed_stopped_and_put_first() {
         total: Some(9),
         per_second: Some(2.0),
         left_s: Some(2.0),
+        memory: None,
         problem: None,
     };
     bench.tell(Message::Job(job(4, JobState::Running)));
@@ -342,12 +343,27 @@ fn another_model_counts_what_flips_and_opens_it() {
     let Effect::CountFlips { request, .. } = effects[1] else { panic!() };
     bench.tell(Message::Flips { request, count: 3 });
     assert_eq!(bench.notice(), "3 predictions differ");
+    // What flips is known only when the other model has predicted: then it is counted again, once.
+    let job = |state| Job {
+        id: 1,
+        title: "big".into(),
+        state,
+        done: 2,
+        total: Some(2),
+        per_second: None,
+        left_s: None,
+        memory: None,
+        problem: None,
+    };
+    assert_eq!(bench.tell(Message::Job(job(JobState::Running))), []);
+    assert!(matches!(&bench.tell(Message::Job(job(JobState::Done)))[..], [Effect::CountFlips { .. }]));
+    assert_eq!(bench.tell(Message::Job(job(JobState::Done))), []);
     assert!(matches!(&bench.keys("m f")[0], Effect::LoadPage { query, .. } if query.against == Some(source("demo"))));
     for (keys, changed) in [
         ("m a r u n <Enter>", "adapter"),
         ("m i 2 <Enter>", "instruction"),
         ("m e w r o <Enter>", "exemplar"),
-        ("m k o n e <Enter>", "kind"),
+        ("m k z e r o <Enter>", "kind"),
     ] {
         let before = bench.state.source.clone();
         assert!(matches!(bench.keys(keys)[0], Effect::UseSource(_)), "{changed}");

@@ -55,6 +55,23 @@ fn screens() -> Vec<(&'static str, Bench)> {
     stats.keys("o t");
     stats.state.stats.figures = Some(figures());
     screens.push(("stats", stats));
+    let mut working = Bench::new(rows());
+    let job = |id, state, problem: Option<&str>| Job {
+        id,
+        title: "demo zero-shot".into(),
+        state,
+        done: 120,
+        total: Some(480),
+        per_second: Some(21.3),
+        left_s: Some(17.0),
+        memory: Some(3_200_000_000),
+        problem: problem.map(str::to_owned),
+    };
+    working.keys("o w");
+    let problem = "models: no model demo there; put its folder into it, or use another one";
+    working.tell(Message::Job(job(1, JobState::Failed, Some(problem))));
+    working.tell(Message::Job(job(2, JobState::Running, None)));
+    screens.push(("tasks-at-work", working));
     screens
 }
 

@@ -37,7 +37,7 @@ pub(super) struct CompareArgs {
 
 pub(super) fn run(context: &Context, args: &CompareArgs) -> Result<Outcome, Failure> {
     let (project, mut store) = context.open()?;
-    let sides = [Asked::parse(&project, &args.first)?, Asked::parse(&project, &args.second)?];
+    let sides = [Asked::parse(&project, &store, &args.first)?, Asked::parse(&project, &store, &args.second)?];
     let [a, b] = &sides;
     if a.source == b.source {
         return Err(Failure::usage(format_args!("A and B are the same: {}; name another model, adapter, kind, …", called(&a.source))));

@@ -81,7 +81,7 @@ struct Measured {
 
 pub(super) fn run(context: &Context, args: &EvalArgs) -> Result<Outcome, Failure> {
     let (project, mut store) = context.open()?;
-    let eye = Eye::named(&project, args.model.as_deref(), args.adapter.as_deref())?;
+    let eye = Eye::named(&project, &store, args.model.as_deref(), args.adapter.as_deref())?;
     let truths = Truths::read(&project, &store, &args.measure)?;
     let fits = |split| args.fit_temperature && split == Split::Validation;
     let ids: Vec<SampleId> =

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::output::Failure;
 use crate::config::Project;
 use crate::conversation::SamplingPlan;
-use crate::domain::{Filter, ImageRef, Kind, Schema, Value};
+use crate::domain::{Filter, ImageRef, Kind};
 use crate::imaging;
-use crate::store::{Plan, SampleView, Store};
+use crate::store::{Plan, Store};
 
 /// The part of a project's plan that filters look at.
 pub(super) fn of(project: &Project) -> Plan {
@@ -18,14 +18,6 @@ pub(super) fn of(project: &Project) -> Plan {
 /// Reads a filter that the user typed.
 pub(super) fn filter(project: &Project, text: &str) -> Result<Filter, Failure> {
     Filter::parse(project.schema(), text).map_err(Failure::usage)
-}
-
-/// The image type that a sample is asked about: the one that its label states, else the one it came with.
-pub(super) fn image_type<'a>(schema: &Schema, view: &'a SampleView) -> &'a str {
-    match schema.image_type_field().and_then(|field| view.label.get(field)) {
-        Some(Value::Choice(stated)) => stated,
-        _ => &view.sample.image_type,
-    }
 }
 
 /// Where images lie: the project's own folder, and those that imports named.

@@ -11,13 +11,15 @@ use clap::{Args, ValueEnum};
 use super::context::Context;
 use super::output::{Failure, Outcome};
 use crate::domain::{Exemplar, Kind};
+use crate::jobs::predict::Compute;
 
 pub(super) use here::{Eye, Means, device, device_name, missing};
 
 /// Predict every field of the samples that a filter lets through, or store predictions that were made elsewhere.
 ///
 /// Samples that the same model, adapter, instructions, exemplar and kind have predicted before are left out: run it again
-/// to go on where it was interrupted. Results are stored as they come.
+/// to go on where it was interrupted. Results are stored as they come. Where another process predicts with the same model
+/// already, it is asked to do these too, and what it stores is waited for; when it ends, the work goes on here.
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
     /// Only predict the samples that a filter lets through.
@@ -101,6 +103,18 @@ pub(super) enum DeviceName {
     Cuda,
     /// An Apple GPU.
     Metal,
+}
+
+impl DeviceName {
+    /// What computes, when this was given or not.
+    pub(super) fn compute(named: Option<Self>) -> Compute {
+        match named {
+            None => Compute::Best,
+            Some(Self::Cpu) => Compute::Cpu,
+            Some(Self::Cuda) => Compute::Cuda,
+            Some(Self::Metal) => Compute::Metal,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &PredictArgs) -> Result<Outcome, Failure> {

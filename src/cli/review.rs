@@ -10,14 +10,15 @@ use etcetera::BaseStrategy;
 use super::context::Context;
 use super::output::{Failure, Outcome};
 use super::plan;
+use super::predict::{self, DeviceName};
 use crate::config::Project;
 use crate::domain::{Exemplar, Kind, PredictionSource};
 use crate::graphics::Protocol;
-use crate::jobs::{self, Memory, Premises, Runner, Wish};
+use crate::jobs::{self, Background, Memory, Premises, Report, Runner};
 use crate::keys::{BUILT_IN, Keymap};
 use crate::review::{self, Setup};
 use crate::store::Store;
-use crate::tui::{self, Arrived, Incoming, Options, Order, Wires};
+use crate::tui::{self, Incoming, Options, Wires};
 
 /// Review samples in the terminal.
 ///
@@ -33,6 +34,15 @@ pub(super) struct ReviewArgs {
     /// How pictures are shown: kitty, kitty-direct, iterm2, sixel, half-blocks; what the terminal says, when not given.
     #[arg(long, value_name = "PROTOCOL")]
     images: Option<Protocol>,
+    /// The model that predicts: a name, or the folder of a checkpoint; the one of the last time, when not given.
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    /// Predict nothing but what is asked for.
+    #[arg(long)]
+    no_predict: bool,
+    /// What computes predictions; the fastest that this program was built for and finds, when not given.
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
     /// Colours; those of the last time, when not given.
     #[arg(long, value_enum)]
     theme: Option<Theme>,
@@ -61,7 +71,8 @@ enum Language {
 
 impl Default for ReviewArgs {
     fn default() -> Self {
-        Self { filter: None, keymap: "default".to_owned(), images: None, theme: None, language: None }
+        let keymap = "default".to_owned();
+        Self { filter: None, keymap, images: None, model: None, no_predict: false, device: None, theme: None, language: None }
     }
 }
 
@@ -76,7 +87,7 @@ pub(super) fn run(context: &Context, args: &ReviewArgs) -> Result<Outcome, Failu
 }
 
 /// Reviews a project.
-pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, store: Store) -> Result<Outcome, Failure> {
+pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut store: Store) -> Result<Outcome, Failure> {
     if !possible(context) {
         return Err(Failure::usage("review needs a terminal; 'mekiki stats', 'next' and 'approve' do without"));
     }
@@ -93,7 +104,7 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, sto
     let setup = Setup {
         schema: Arc::clone(project.schema()),
         reviewer: who.reviewer.clone(),
-        source: source(&project, &store)?,
+        source: source(&project, &mut store, args.model.as_deref())?,
         filter: args.filter.clone().or_else(|| place.as_ref().map(|place| place.filter.clone())).unwrap_or_default(),
         resume: place.map(|place| place.sample),
         language: match args.language {
@@ -112,23 +123,21 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, sto
     folders.push((0, project.dir.clone()));
     let title = project.name.clone();
     let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory };
+    let background = Background { source: setup.source.clone(), compute: DeviceName::compute(args.device), on: !args.no_predict };
     let (inbox, incoming) = tui::inbox();
 
     let reports = inbox.clone();
     // Whoever reports after the end is not listened to.
-    let runner = Runner::start(&premises, store, Arc::new(move |message| drop(reports.send(Incoming::Message(message)))));
-    let runner = Arc::new(runner);
+    let report: Report = Arc::new(move |message| drop(reports.send(Incoming::Message(message))));
+    let runner = Arc::new(Runner::start(&premises, store, &background, &report)?);
     let sender = Arc::clone(&runner);
     let pictures = inbox.clone();
     let wires = Wires {
         effects: Box::new(move |effect| sender.send(effect)),
         pictures: Box::new(move |target| {
-            let deliver: jobs::Deliver = Arc::new(move |made: jobs::Delivered| {
-                let arrived = Arrived { number: made.number, outcome: made.outcome, grid: made.grid };
-                drop(pictures.send(Incoming::Picture(arrived)));
-            });
+            let deliver: jobs::Deliver = Arc::new(move |made| drop(pictures.send(Incoming::Picture(made))));
             let makers = jobs::pictures(&premises, target, &deliver).map_err(io::Error::other)?;
-            Ok(Box::new(move |orders: Vec<Order>| makers.want(orders.into_iter().map(wish).collect())))
+            Ok(Box::new(move |orders| makers.want(orders)))
         }),
     };
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -140,31 +149,22 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, sto
     Ok(Outcome::Done)
 }
 
-fn wish(order: Order) -> Wish {
-    let wanted = order.wanted;
-    Wish {
-        number: order.number,
-        sample: wanted.sample,
-        role: wanted.role,
-        look: wanted.look,
-        grid: wanted.grid,
-        cell: wanted.cell,
-        area: wanted.area,
-        room: wanted.room,
-        thumbnail: wanted.thumbnail,
-    }
-}
-
-/// Whose predictions count: the store's active source, else what the project would predict with.
-fn source(project: &Project, store: &Store) -> Result<PredictionSource, Failure> {
-    let active = store.sources()?.into_iter().find(|known| known.active).map(|known| known.source);
-    Ok(active.unwrap_or_else(|| PredictionSource {
+/// Whose predictions count: those of the model that is named, else the store's active source, else what the project would
+/// predict with.
+fn source(project: &Project, store: &mut Store, named: Option<&str>) -> Result<PredictionSource, Failure> {
+    let active = store.active_source()?;
+    let source = active.unwrap_or_else(|| PredictionSource {
         model: project.model.clone().unwrap_or_else(|| "none".to_owned()),
         adapter: None,
         instruction: project.recipe.instructions.identity(),
         exemplar: Exemplar::Right,
         kind: Kind::ZeroShot,
-    }))
+    });
+    let Some(named) = named else { return Ok(source) };
+    let model = predict::Eye::named(project, store, Some(named), None)?.name;
+    let source = PredictionSource { model, adapter: None, instruction: project.recipe.instructions.identity(), ..source };
+    store.adopt_source(&source)?;
+    Ok(source)
 }
 
 /// The language of the locale.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::context::Context;
 use super::output::{Failure, Outcome};
-use super::plan::{self, Folders};
+use super::plan::Folders;
 use crate::config::Project;
 use crate::conversation::{Conversation, ImageRole, Part};
 use crate::domain::{Exemplar, FieldPrediction, Kind, Label, Prediction, SampleId, Schema, Value};
@@ -83,7 +83,7 @@ fn conversation(
 ) -> Result<Outcome, Failure> {
     let recipe = &project.recipe;
     let folders = Folders::of(project, store)?;
-    let image_type = plan::image_type(&recipe.schema, view);
+    let image_type = view.image_type(&recipe.schema, &view.label);
     let mut conversation = recipe.prompt(&view.sample, image_type, kind, Exemplar::Right)?;
     let answer = recipe.answer_turn(&view.label);
     if let Ok(turn) = &answer {

@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: &SimilarArgs) -> Result<Outcome, Fail
     let filter = plan::filter(&project, args.filter.as_deref().unwrap_or_default())?;
     let dir = match &args.encoder {
         Some(dir) => absolute(dir),
-        None => Eye::named(&project, args.model.as_deref(), None)?.folder()?.to_owned(),
+        None => Eye::named(&project, &store, args.model.as_deref(), None)?.folder()?.to_owned(),
     };
     let device = device(args.device)?;
     let encoder = Encoder::load(&dir, &device, if device.is_cpu() { DType::F32 } else { DType::BF16 })?;

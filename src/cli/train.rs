@@ -275,7 +275,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
 fn out(context: &Context, named: &Path) -> Result<PathBuf, Failure> {
     let plain = named.components().count() == 1 && named.file_name().is_some_and(|name| name == named.as_os_str());
     Ok(match context.project_there()? {
-        Some(project) if plain => project.dir.join(here::MODELS).join(named),
+        Some(project) if plain => project.dir.join(crate::jobs::predict::MODELS).join(named),
         _ => absolute(named),
     })
 }
@@ -320,7 +320,10 @@ fn base(context: &Context, args: &TrainArgs) -> Result<(PathBuf, Option<tempfile
         (None, None, Some(_)) if !args.lora.lora => "small",
         (None, from, _) => {
             return Ok(match (context.project_there()?, from) {
-                (Some(project), from) => (here::Eye::named(&project, from.as_deref(), None)?.folder()?.to_owned(), None),
+                (Some(_), from) => {
+                    let (project, store) = context.open()?;
+                    (here::Eye::named(&project, &store, from.as_deref(), None)?.folder()?.to_owned(), None)
+                }
                 (None, Some(from)) => (absolute(Path::new(from)), None),
                 (None, None) => return Err(Failure::usage("name what is adapted with --from")),
             });

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::foretell::Foreteller;
 use super::grouping::{self, Groups};
 use super::memory::Place;
+use super::predict::Shelf;
 use super::{Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
 use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId, Value};
@@ -27,13 +29,12 @@ pub(super) struct Clerk {
     report: Report,
     orders: BTreeMap<RequestId, (Query, Order)>,
     groups: BTreeMap<RequestId, Groups>,
-    active: Option<PredictionSource>,
+    foreteller: Foreteller,
 }
 
 impl Clerk {
-    pub(super) fn new(premises: Premises, store: Store, report: Report) -> Self {
-        let active = store.sources().ok().and_then(|all| all.into_iter().find(|one| one.active)).map(|one| one.source);
-        Self { premises, store, report, orders: BTreeMap::new(), groups: BTreeMap::new(), active }
+    pub(super) fn new(premises: Premises, store: Store, foreteller: Foreteller, report: Report) -> Self {
+        Self { premises, store, report, orders: BTreeMap::new(), groups: BTreeMap::new(), foreteller }
     }
 
     pub(super) fn handle(&mut self, effect: Effect) {
@@ -47,7 +48,11 @@ impl Clerk {
     fn answer(&mut self, effect: Effect) -> Result<Option<Message>, StoreError> {
         Ok(Some(match effect {
             Effect::LoadPage { request, query, order, from, count } => {
+                let new = !self.orders.contains_key(&order);
                 self.put_in_order(query, order)?;
+                if let Some((_, order)) = self.orders.get(&order).filter(|_| new) {
+                    self.foreteller.order(order);
+                }
                 let rows = self.rows(order, from, count)?;
                 Message::Page { request, from, total: self.orders.get(&order).map_or(0, |(_, order)| order.len()), rows }
             }
@@ -62,7 +67,7 @@ impl Clerk {
             Effect::Find { request, order, target } => Message::Found { request, index: self.find(order, &target)? },
             Effect::LoadSample { request, sample } => {
                 let entry = match self.store.sample(&sample) {
-                    Ok(view) => Some(Box::new(self.entry(view))),
+                    Ok(view) => self.entries(vec![view])?.pop().map(Box::new),
                     Err(StoreError::UnknownSample(_)) => None,
                     Err(error) => return Err(error),
                 };
@@ -71,8 +76,8 @@ impl Clerk {
             Effect::Save { save, kind, decisions } => {
                 save::save(&mut self.store, &self.premises.who, &self.premises.folders, save, kind, decisions)
             }
-            Effect::Undo { request } => self.step(request, true),
-            Effect::Redo { request } => self.step(request, false),
+            Effect::Undo { request } => self.step(request, true)?,
+            Effect::Redo { request } => self.step(request, false)?,
             Effect::Claim(sample) => return self.claim(&sample),
             Effect::Renew(sample) => match self.store.renew(&self.session(&sample))? {
                 0 => return self.claim(&sample),
@@ -83,7 +88,20 @@ impl Clerk {
                 return Ok(None);
             }
             Effect::UseSource(source) => {
-                self.put_to_use(&source)?;
+                self.store.adopt_source(&source)?;
+                self.foreteller.use_source(source);
+                return Ok(None);
+            }
+            Effect::Predict { samples, priority, .. } => {
+                self.foreteller.want(priority, samples);
+                return Ok(None);
+            }
+            Effect::CancelJob(job) => {
+                self.foreteller.cancel(job);
+                return Ok(None);
+            }
+            Effect::RaiseJob(job) => {
+                self.foreteller.raise(job);
                 return Ok(None);
             }
             Effect::CountFlips { request, source, against } => {
@@ -105,6 +123,11 @@ impl Clerk {
                 Message::Composed { request, outcome: self.compose(&sample, &label).map(Box::new) }
             }
             Effect::RememberPlace { text, sample } => {
+                if let Some((_, (_, order))) = self.orders.last_key_value()
+                    && let Some(place) = self.store.place_in(order, &sample)?
+                {
+                    self.foreteller.look_at(place);
+                }
                 // Coming back to the first sample instead is no loss worth a message.
                 let _ = self.premises.memory.keep_place(Place { filter: text, sample });
                 return Ok(None);
@@ -113,18 +136,25 @@ impl Clerk {
                 Ok(()) => return Ok(None),
                 Err(error) => Message::Error(error.to_string()),
             },
-            // Pictures, the terminal and the end are the screen's own; predictions are made by `mekiki predict`.
-            Effect::Pictures { .. }
-            | Effect::Predict { .. }
-            | Effect::CancelJob(_)
-            | Effect::RaiseJob(_)
-            | Effect::Suspend
-            | Effect::Quit => return Ok(None),
+            // Pictures, the terminal and the end are the screen's own.
+            Effect::Pictures { .. } | Effect::Suspend | Effect::Quit => return Ok(None),
         }))
     }
 
-    fn entry(&self, view: SampleView) -> Entry {
-        convert::entry(view, &self.premises.who.reviewer)
+    /// Samples as rows of the queue.
+    fn entries(&self, views: Vec<SampleView>) -> Result<Vec<Entry>, StoreError> {
+        self.with_ours(views.into_iter().map(|view| convert::entry(view, &self.premises.who.reviewer)).collect())
+    }
+
+    /// The same rows with what our source says: another reviewer may have put another one to use.
+    fn with_ours(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
+        let ours = self.foreteller.source();
+        if self.store.active_source()?.as_ref() != Some(ours) {
+            for entry in &mut entries {
+                entry.prediction = self.store.predictions(&entry.id)?.into_iter().find(|prediction| prediction.source == *ours);
+            }
+        }
+        Ok(entries)
     }
 
     /// Makes a query's order, if this number has none yet.
@@ -157,20 +187,18 @@ impl Clerk {
 
     /// Lists, filters and forms show the predictions of this source, if it has made any.
     fn put_to_use(&mut self, source: &PredictionSource) -> Result<(), StoreError> {
-        if self.active.as_ref() == Some(source) {
+        if self.store.active_source()?.as_ref() == Some(source) {
             return Ok(());
         }
         match self.store.set_active_source(source) {
-            Ok(()) => self.active = Some(source.clone()),
-            Err(StoreError::UnknownSource(_)) => {}
-            Err(error) => return Err(error),
+            Err(StoreError::UnknownSource(_)) => Ok(()),
+            done => done,
         }
-        Ok(())
     }
 
     fn rows(&self, order: RequestId, from: usize, count: usize) -> Result<Vec<Entry>, StoreError> {
         let Some((_, order)) = self.orders.get(&order) else { return Ok(Vec::new()) };
-        Ok(self.store.views(order, from, count)?.into_iter().map(|view| self.entry(view)).collect())
+        self.entries(self.store.views(order, from, count)?)
     }
 
     fn find(&self, order: RequestId, target: &Target) -> Result<Option<usize>, StoreError> {
@@ -209,8 +237,12 @@ impl Clerk {
         Ok(None)
     }
 
-    fn step(&mut self, request: RequestId, undo: bool) -> Message {
-        Message::Reverted { request, outcome: save::step(&mut self.store, &self.premises.who, undo, MOST_LISTED) }
+    fn step(&mut self, request: RequestId, undo: bool) -> Result<Message, StoreError> {
+        let mut outcome = save::step(&mut self.store, &self.premises.who, undo, MOST_LISTED);
+        if let Ok(back) = &mut outcome {
+            back.entries = self.with_ours(std::mem::take(&mut back.entries))?;
+        }
+        Ok(Message::Reverted { request, outcome })
     }
 
     /// The name under which this process holds a sample.
@@ -234,18 +266,24 @@ impl Clerk {
         Ok(by.map(|by| Message::ClaimLost { sample: sample.clone(), by }))
     }
 
+    /// What has predicted here, and what could.
     fn sources(&self) -> Result<Sources, StoreError> {
-        let mut sources = Sources::default();
-        let mut add = |list: fn(&mut Sources) -> &mut Vec<String>, name: Option<&String>| {
-            let list = list(&mut sources);
-            if let Some(name) = name.filter(|name| !list.contains(name)) {
-                list.push(name.clone());
-            }
+        let shelf = Shelf::new(&self.premises.project.dir);
+        let instructions = &self.premises.project.recipe.instructions;
+        let mut sources = Sources {
+            models: shelf.all_models(&self.store)?,
+            adapters: shelf.all_adapters(&self.store)?,
+            instructions: vec![instructions.identity()],
         };
+        sources.instructions.extend(instructions.texts.iter().map(|text| format!("{}/{}", text.version, text.language)));
         for known in self.store.sources()? {
-            add(|all| &mut all.models, Some(&known.source.model));
-            add(|all| &mut all.adapters, known.source.adapter.as_ref());
-            add(|all| &mut all.instructions, Some(&known.source.instruction));
+            sources.models.push(known.source.model);
+            sources.adapters.extend(known.source.adapter);
+            sources.instructions.push(known.source.instruction);
+        }
+        for list in [&mut sources.models, &mut sources.adapters, &mut sources.instructions] {
+            list.sort();
+            list.dedup();
         }
         Ok(sources)
     }
@@ -272,10 +310,10 @@ impl Clerk {
     fn compose(&self, sample: &SampleId, label: &Label) -> Result<Conversation, String> {
         let view = self.store.sample(sample).map_err(|error| error.to_string())?;
         let recipe = &self.premises.project.recipe;
-        let image_type = image_type(&self.premises, &view, label);
+        let image_type = view.image_type(self.premises.project.schema(), label);
         let kinds = self.premises.project.plan.kinds(recipe.seed, view.sample.ordinal, sample);
         let kind = kinds.first().copied().unwrap_or(Kind::ZeroShot);
-        let mut conversation = recipe.prompt(&view.sample, &image_type, kind, Exemplar::Right).map_err(|error| error.to_string())?;
+        let mut conversation = recipe.prompt(&view.sample, image_type, kind, Exemplar::Right).map_err(|error| error.to_string())?;
         let answer: Turn = recipe.answer_turn(label).map_err(|error| error.to_string())?;
         conversation.turns.push(answer);
         Ok(conversation)
@@ -288,15 +326,6 @@ impl Clerk {
             let done = Store::open_read_only(&project.dir, project.schema()).and_then(|store| work(&store));
             report(done.unwrap_or_else(|error| Message::Error(error.to_string())));
         });
-    }
-}
-
-/// The image type that the label states, else the sample's.
-pub(super) fn image_type(premises: &Premises, view: &SampleView, label: &Label) -> String {
-    let stated = premises.project.schema().image_type_field().and_then(|field| label.get(field));
-    match stated {
-        Some(Value::Choice(stated)) => stated.clone(),
-        _ => view.sample.image_type.clone(),
     }
 }
 

@@ -6,12 +6,11 @@ use std::thread::JoinHandle;
 
 use lru::LruCache;
 
-use super::clerk::image_type;
 use super::{Premises, save};
 use crate::conversation::ImageRole;
-use crate::domain::{Address, BoundingBox, ContentHash, Exemplar, FieldKind, ImageRef, Kind, SampleId};
+use crate::domain::{ContentHash, Exemplar, FieldKind, ImageRef, Kind, SampleId};
 use crate::graphics::{
-    Content, GridOverlay, Limits, Look, Overlay, PrepareError, Prepared, Request, Source, Target, ThumbnailCache, Workshop, prepare,
+    Arrived, Content, GridOverlay, Limits, Order, Overlay, PrepareError, Request, Source, Target, ThumbnailCache, Wanted, Workshop, prepare,
 };
 use crate::imaging;
 use crate::store::{Store, StoreError};
@@ -26,41 +25,10 @@ const KEPT: usize = 48 << 20;
 const THUMBNAILS: u64 = 512 << 20;
 
 /// A picture that the screen wants.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Wish {
-    /// By this number the screen knows it again.
-    pub number: u64,
-    /// Of which sample.
-    pub sample: SampleId,
-    /// Which of its pictures.
-    pub role: ImageRole,
-    /// Zoom, place, brightness and contrast.
-    pub look: Look,
-    /// Whether the address grid is drawn on it.
-    pub grid: bool,
-    /// A cell of the grid that is outlined.
-    pub cell: Option<Address>,
-    /// A box that is drawn.
-    pub area: Option<BoundingBox>,
-    /// The cells there is room for.
-    pub room: (u16, u16),
-    /// Whether a small copy will do.
-    pub thumbnail: bool,
-}
-
-/// A picture that was made, or why it was not.
-#[derive(Debug, Clone)]
-pub struct Delivered {
-    /// The wish's number.
-    pub number: u64,
-    /// The picture.
-    pub outcome: Result<Prepared, String>,
-    /// The address grid of the image, for a mouse.
-    pub grid: Option<GridOverlay>,
-}
+type Wish = Order<ImageRole>;
 
 /// How pictures reach the screen.
-pub type Deliver = Arc<dyn Fn(Delivered) + Send + Sync>;
+pub type Deliver = Arc<dyn Fn(Arrived) + Send + Sync>;
 
 /// The wishes that stand, and the end.
 #[derive(Debug, Default)]
@@ -183,18 +151,18 @@ struct Worker {
 }
 
 impl Worker {
-    fn make(&mut self, wish: &Wish, cancelled: &dyn Fn() -> bool) -> Option<Delivered> {
-        let images = match self.images(&wish.sample) {
+    fn make(&mut self, wish: &Wish, cancelled: &dyn Fn() -> bool) -> Option<Arrived> {
+        let images = match self.images(&wish.wanted.sample) {
             Ok(images) => images,
-            Err(error) => return Some(Delivered { number: wish.number, outcome: Err(error), grid: None }),
+            Err(error) => return Some(Arrived { number: wish.number, outcome: Err(error), grid: None }),
         };
         let grid = self.grid(&images.image_type);
-        let outcome = self.request(wish, &images, grid.as_ref()).and_then(|request| {
+        let outcome = self.request(&wish.wanted, &images, grid.as_ref()).and_then(|request| {
             let made = prepare(&self.workshop, &request, cancelled);
             made.map(Some).or_else(|error| if matches!(error, PrepareError::Cancelled) { Ok(None) } else { Err(error.to_string()) })
         });
         let outcome = outcome.transpose()?;
-        Some(Delivered { number: wish.number, outcome, grid })
+        Some(Arrived { number: wish.number, outcome, grid })
     }
 
     fn images(&mut self, sample: &SampleId) -> Result<Images, String> {
@@ -203,7 +171,7 @@ impl Worker {
         }
         let view = self.store.sample(sample).map_err(|error| error.to_string())?;
         let recipe = &self.premises.project.recipe;
-        let image_type = image_type(&self.premises, &view, &view.label);
+        let image_type = view.image_type(&recipe.schema, &view.label).to_owned();
         let zero = recipe.prompt(&view.sample, &image_type, Kind::ZeroShot, Exemplar::Right).map_err(|error| error.to_string());
         let one = recipe.prompt(&view.sample, &image_type, Kind::OneShot, Exemplar::Right).map_err(|error| error.to_string());
         let own = |path| ImageRef { folder: 0, path };
@@ -234,8 +202,8 @@ impl Worker {
         Ok(Source { path, content })
     }
 
-    fn request(&self, wish: &Wish, images: &Images, grid: Option<&GridOverlay>) -> Result<Request, String> {
-        let content = match wish.role {
+    fn request(&self, wanted: &Wanted<ImageRole>, images: &Images, grid: Option<&GridOverlay>) -> Result<Request, String> {
+        let content = match wanted.role {
             ImageRole::Query => Content::Image(self.source(&images.query)?),
             ImageRole::Reference => Content::Image(self.source(images.reference.as_ref().map_err(Clone::clone)?)?),
             ImageRole::Exemplar => Content::Image(self.source(images.exemplar.as_ref().map_err(Clone::clone)?)?),
@@ -245,12 +213,12 @@ impl Worker {
                 amplify: AMPLIFY,
             },
         };
-        let mut look = wish.look.clone();
+        let mut look = wanted.look.clone();
         if let Some(grid) = grid {
-            look.overlays.extend(wish.grid.then(|| Overlay::Grid(grid.clone())));
-            look.overlays.extend(wish.cell.map(|cell| Overlay::Cell(grid.clone(), cell)));
+            look.overlays.extend(wanted.grid.then(|| Overlay::Grid(grid.clone())));
+            look.overlays.extend(wanted.cell.map(|cell| Overlay::Cell(grid.clone(), cell)));
         }
-        look.overlays.extend(wish.area.map(Overlay::Box));
-        Ok(Request { content, look, room: wish.room, target: self.target, thumbnail: wish.thumbnail })
+        look.overlays.extend(wanted.area.map(Overlay::Box));
+        Ok(Request { content, look, room: wanted.room, target: self.target, thumbnail: wanted.thumbnail })
     }
 }

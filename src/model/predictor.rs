@@ -6,6 +6,7 @@
 //! image's hash. Both are bounded and forget what was used longest ago. The walk over the allowed answers
 //! ([`super::decide`]) runs as one forward pass of all samples per step.
 
+mod at_once;
 mod images;
 mod prompts;
 mod scorer;

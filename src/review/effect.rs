@@ -94,6 +94,8 @@ pub enum SaveKind {
 /// How urgent a prediction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
+    /// Asked for by name.
+    Selected,
     /// Among the next samples.
     Soon,
     /// On the screen.

@@ -34,6 +34,8 @@ pub struct Job {
     pub per_second: Option<f64>,
     /// Seconds left.
     pub left_s: Option<f64>,
+    /// Bytes of memory in use: of the accelerator's, else of this process.
+    pub memory: Option<u64>,
     /// What went wrong.
     pub problem: Option<String>,
 }
@@ -118,6 +120,10 @@ impl Sources {
         let with = |change: &dyn Fn(&mut PredictionSource)| {
             let mut source = now.clone();
             change(&mut source);
+            // Nothing but one-shot shows an exemplar: zero-shot predictions are one source.
+            if source.kind == Kind::ZeroShot {
+                source.exemplar = Exemplar::Right;
+            }
             source
         };
         match part {
@@ -130,7 +136,7 @@ impl Sources {
                 self.instructions.iter().map(|name| (name.clone(), with(&|source| source.instruction.clone_from(name)))).collect()
             }
             Part::Exemplar => [("right", Exemplar::Right), ("wrong", Exemplar::Wrong), ("none", Exemplar::None)]
-                .map(|(name, exemplar)| (name.to_owned(), with(&|source| source.exemplar = exemplar)))
+                .map(|(name, exemplar)| (name.to_owned(), with(&|source| (source.exemplar, source.kind) = (exemplar, Kind::OneShot))))
                 .into(),
             Part::Kind => [Kind::ZeroShot, Kind::OneShot].map(|kind| (kind.name().to_owned(), with(&|source| source.kind = kind))).into(),
         }

@@ -21,6 +21,11 @@ impl Order {
         self.places.is_empty()
     }
 
+    /// The samples' numbers, in order.
+    pub(super) fn places(&self) -> &[i64] {
+        &self.places
+    }
+
     /// The same samples, those with the smallest key first; equal ones stay as they stand.
     pub fn sort_by_key<K: Ord>(&mut self, mut key: impl FnMut(usize) -> K) {
         let mut keyed: Vec<(K, i64)> = self.places.iter().enumerate().map(|(index, place)| (key(index), *place)).collect();
@@ -44,10 +49,6 @@ impl Order {
             }
         }
         groups
-    }
-
-    pub(super) fn places(&self) -> &[i64] {
-        &self.places
     }
 
     pub(super) fn replace(&mut self, places: Vec<i64>) {
@@ -81,6 +82,13 @@ impl Store {
     pub fn views(&self, order: &Order, from: usize, count: usize) -> Result<Vec<SampleView>, StoreError> {
         let _snapshot = self.snapshot()?;
         order.places.iter().skip(from).take(count).map(|seq| self.sample_at(*seq)).collect()
+    }
+
+    /// The sample at a place of an order, if it has so many.
+    pub fn id_at(&self, order: &Order, place: u32) -> Result<Option<SampleId>, StoreError> {
+        let Some(seq) = order.places.get(place as usize) else { return Ok(None) };
+        let id: String = self.connection.prepare_cached("SELECT id FROM samples WHERE seq = ?1")?.query_row([seq], |row| row.get(0))?;
+        SampleId::new(id).map(Some).map_err(StoreError::damaged("a sample's id"))
     }
 
     /// The place of a sample in an order.

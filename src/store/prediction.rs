@@ -6,7 +6,7 @@ use super::derive::active_source;
 use super::record::{PredictedFields, read, read_prediction, write, write_prediction};
 use super::sample::seq_of;
 use super::temperature::{corrected, of_source};
-use super::{Store, StoreError};
+use super::{Order, Store, StoreError};
 use crate::domain::{Filter, Prediction, PredictionSource, SampleId};
 
 /// A model, and how much it has said.
@@ -24,22 +24,7 @@ impl Store {
     /// Stores predictions of one source, durably and all or none; those that it made before of the same samples give
     /// way. The first source of a project becomes the active one. Values that the schema does not allow are left out.
     pub fn add_predictions(&mut self, source: &PredictionSource, predictions: &[(SampleId, PredictedFields)]) -> Result<(), StoreError> {
-        let writing = self.begin()?;
-        let text = write(source)?;
-        writing.execute("INSERT OR IGNORE INTO prediction_sources (source) VALUES (?1)", [&text])?;
-        let number = find_source(&writing, &text)?;
-        writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
-        let mut touched = Vec::with_capacity(predictions.len());
-        for (id, fields) in predictions {
-            let seq = seq_of(&writing, id)?;
-            let mut insert = writing.prepare_cached("INSERT OR REPLACE INTO predictions (seq, source, fields) VALUES (?1, ?2, ?3)")?;
-            insert.execute((seq, number, write_prediction(writing.schema, fields)?))?;
-            touched.push(seq);
-        }
-        if active_source(&writing)? == number {
-            writing.refresh(&touched)?;
-        }
-        writing.commit()
+        self.insert(source, predictions, "REPLACE").map(drop)
     }
 
     /// The ids of the samples that a filter lets through, in its order.
@@ -56,18 +41,98 @@ impl Store {
 
     /// The samples that a filter lets through and of which this source has said nothing yet, in the filter's order.
     pub fn without_prediction(&self, filter: &Filter, source: &PredictionSource) -> Result<Vec<SampleId>, StoreError> {
+        let order = self.order(filter)?;
+        self.lacking(&order, source)?.into_iter().filter_map(|place| self.id_at(&order, place).transpose()).collect()
+    }
+
+    /// Stores predictions of one source, durably and all or none, but for samples that it has predicted before; whether
+    /// each was stored. Nobody waits for these any more.
+    pub fn add_missing_predictions(
+        &mut self,
+        source: &PredictionSource,
+        predictions: &[(SampleId, PredictedFields)],
+    ) -> Result<Vec<bool>, StoreError> {
+        self.insert(source, predictions, "IGNORE")
+    }
+
+    /// `conflict` says what becomes of a sample that the source has predicted before.
+    fn insert(
+        &mut self,
+        source: &PredictionSource,
+        predictions: &[(SampleId, PredictedFields)],
+        conflict: &str,
+    ) -> Result<Vec<bool>, StoreError> {
+        let writing = self.begin()?;
+        let number = register(&writing, &write(source)?)?;
+        writing.execute("INSERT OR IGNORE INTO settings VALUES ('active_source', ?1)", [number])?;
+        let (mut said, mut touched) = (Vec::with_capacity(predictions.len()), Vec::with_capacity(predictions.len()));
+        for (id, fields) in predictions {
+            let seq = seq_of(&writing, id)?;
+            let sql = format!("INSERT OR {conflict} INTO predictions (seq, source, fields) VALUES (?1, ?2, ?3)");
+            let stored = writing.prepare_cached(&sql)?.execute((seq, number, write_prediction(writing.schema, fields)?))?;
+            writing.prepare_cached("DELETE FROM prediction_wishes WHERE source = ?1 AND seq = ?2")?.execute((number, seq))?;
+            said.push(stored > 0);
+            if stored > 0 {
+                touched.push(seq);
+            }
+        }
+        if active_source(&writing)? == Some(number) {
+            writing.refresh(&touched)?;
+        }
+        writing.commit()?;
+        Ok(said)
+    }
+
+    /// The places in an order of the samples of which this source has said nothing yet.
+    pub fn lacking(&self, order: &Order, source: &PredictionSource) -> Result<Vec<u32>, StoreError> {
         let _snapshot = self.snapshot()?;
         let number = find_source(&self.connection, &write(source)?)?;
-        let mut said = self.connection.prepare("SELECT 1 FROM predictions WHERE seq = ?1 AND source = ?2")?;
-        let mut id = self.connection.prepare("SELECT id FROM samples WHERE seq = ?1")?;
+        let mut said = self.connection.prepare_cached("SELECT 1 FROM predictions WHERE seq = ?1 AND source = ?2")?;
         let mut left = Vec::new();
-        for place in self.reader().places(filter, &[], None, i64::MAX as usize)? {
-            if !said.exists((place.seq, number))? {
-                let id: String = id.query_row([place.seq], |row| row.get(0))?;
-                left.push(SampleId::new(id).map_err(StoreError::damaged("a sample's id"))?);
+        for (place, seq) in (0..).zip(order.places().iter().copied()) {
+            if number.is_none() || !said.exists((seq, number))? {
+                left.push(place);
             }
         }
         Ok(left)
+    }
+
+    /// The predictions of a source that were stored after the one of this number, whoever stored them: oldest first, at
+    /// most `limit`.
+    pub fn predictions_after(
+        &self,
+        source: &PredictionSource,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(SampleId, Prediction)>, StoreError> {
+        let Some(number) = find_source(&self.connection, &write(source)?)? else { return Ok(Vec::new()) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT p.id, s.id, p.fields FROM predictions p JOIN samples s ON s.seq = p.seq \
+             WHERE p.id > ?1 AND p.source = ?2 ORDER BY p.id LIMIT ?3",
+        )?;
+        let mut rows = statement.query((after, number, limit as i64))?;
+        let temperatures = of_source(&self.connection, number)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id = SampleId::new(row.get::<_, String>(1)?).map_err(StoreError::damaged("a sample's id"))?;
+            let fields = corrected(read_prediction(&self.schema, &row.get::<_, String>(2)?)?, &temperatures);
+            found.push((id, Prediction { id: row.get(0)?, source: source.clone(), fields }));
+        }
+        Ok(found)
+    }
+
+    /// The number of the newest prediction of all; 0 before the first.
+    pub fn newest_prediction(&self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM predictions")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// As [`Store::set_active_source`], also where the source has predicted nothing yet.
+    pub fn adopt_source(&mut self, source: &PredictionSource) -> Result<(), StoreError> {
+        let writing = self.begin()?;
+        register(&writing, &write(source)?)?;
+        writing.commit()?;
+        self.set_active_source(source)
     }
 
     /// Makes lists, filters and the form show the predictions of this source.
@@ -83,6 +148,14 @@ impl Store {
         };
         writing.refresh(&touched)?;
         writing.commit()
+    }
+
+    /// The source whose predictions lists, filters and the form show.
+    pub fn active_source(&self) -> Result<Option<PredictionSource>, StoreError> {
+        let Some(active) = active_source(&self.connection)? else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached("SELECT source FROM prediction_sources WHERE id = ?1")?;
+        let text: Option<String> = statement.query_row([active], |row| row.get(0)).optional()?;
+        text.map(|text| read("a prediction source", &text)).transpose()
     }
 
     /// Every source that has predicted in this project, oldest first.
@@ -151,6 +224,12 @@ impl Store {
     }
 }
 
+/// The number of a source, which gets one if it has none.
+pub(super) fn register(connection: &Connection, text: &str) -> Result<i64, StoreError> {
+    connection.execute("INSERT OR IGNORE INTO prediction_sources (source) VALUES (?1)", [text])?;
+    find_source(connection, text)?.ok_or_else(|| StoreError::damaged("a prediction source")("none"))
+}
+
 /// The number of a source, if it has one.
 pub(super) fn find_source(connection: &Connection, text: &str) -> Result<Option<i64>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id FROM prediction_sources WHERE source = ?1")?;
@@ -160,7 +239,7 @@ pub(super) fn find_source(connection: &Connection, text: &str) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Exemplar, FieldPrediction, Kind};
+    use crate::domain::{Exemplar, FieldPrediction, Filter, Kind};
     use crate::store::Rebuilt;
     use crate::store::testing::{id, pins, project};
 
@@ -191,17 +270,26 @@ mod tests {
         assert_eq!(ids(&store, "disagree sort=-disagreement"), [id(0), id(1)]);
         assert_eq!(ids(&store, "confidence<0.8"), [id(1)]);
         assert_eq!(store.stats().unwrap().fields[0].compared, 2);
-        let left = |source, text| store.without_prediction(&Filter::parse(&schema, text).unwrap(), source).unwrap();
+        let left = |source, text| -> Vec<SampleId> {
+            let order = store.order(&Filter::parse(&schema, text).unwrap()).unwrap();
+            let left = store.lacking(&order, source).unwrap();
+            left.into_iter().map(|place| store.id_at(&order, place).unwrap().unwrap()).collect()
+        };
         let third = source("third");
         assert_eq!((left(&first, ""), left(&third, "").len()), (vec![id(2)], 3));
         assert_eq!(left(&second, "disagree sort=-disagreement"), [id(0), id(1)]);
         store.set_active_source(&second).unwrap();
-        assert_eq!(ids(&store, "predicted"), [id(2)]);
+        assert_eq!((ids(&store, "predicted"), store.active_source().unwrap()), (vec![id(2)], Some(second.clone())));
         assert_eq!(
             store.sources().unwrap().iter().map(|known| (known.active, known.predictions)).collect::<Vec<_>>(),
             [(false, 2), (true, 1)]
         );
         assert!(matches!(store.set_active_source(&source("third")), Err(StoreError::UnknownSource(model)) if model == "third"));
+        let after = |source, number| store.predictions_after(source, number, 10).unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!((after(&first, 0), after(&first, 1), after(&second, 0)), (vec![id(0), id(1)], vec![id(1)], vec![id(2)]));
+        assert_eq!((after(&third, 0), store.newest_prediction().unwrap()), (vec![], 3));
+        store.adopt_source(&third).unwrap();
+        assert_eq!(ids(&store, "predicted"), [], "it is shown, although it has said nothing yet");
         assert_eq!(store.rebuild().unwrap(), Rebuilt::default());
     }
 

@@ -11,7 +11,7 @@ use super::record::read_label;
 use super::{Claim, Revision, Store, StoreError};
 use crate::domain::{
     ApprovedSample, Breach, FieldId, ImageRef, Label, LabelProblem, Prediction, Provenance, RelativePath, ReviewerName, Sample, SampleId,
-    SampleOrigin, State, approve,
+    SampleOrigin, Schema, State, Value, approve,
 };
 
 /// A sample as the form shows it.
@@ -41,6 +41,16 @@ pub struct SampleView {
     pub alike: Option<Alike>,
     /// Values in its import or its log that the schema no longer allows; they are left out of the label.
     pub problems: Vec<LabelProblem>,
+}
+
+impl SampleView {
+    /// The image type that the label states, else the one that the sample came with.
+    pub fn image_type<'a>(&'a self, schema: &Schema, label: &'a Label) -> &'a str {
+        match schema.image_type_field().and_then(|field| label.get(field)) {
+            Some(Value::Choice(stated)) => stated,
+            _ => &self.sample.image_type,
+        }
+    }
 }
 
 /// Approved samples in import order.

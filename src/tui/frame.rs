@@ -10,9 +10,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
-use super::gallery::{Arrived, Gallery};
+use super::gallery::Gallery;
 use super::view::{self, Paint, Scene};
-use crate::graphics::{Colour, Encoded, Pane, PictureId, Sent, centred};
+use crate::graphics::{Arrived, Colour, Encoded, Pane, PictureId, Sent, centred};
 
 /// Collects what is to be written.
 #[derive(Debug, Clone, Default)]

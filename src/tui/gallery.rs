@@ -5,49 +5,12 @@ use std::collections::BTreeMap;
 use lru::LruCache;
 
 use crate::conversation::ImageRole;
-use crate::domain::{Address, BoundingBox, SampleId};
-use crate::graphics::{GridOverlay, Key, Look, Prepared};
-
-/// A picture that is wanted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Order {
-    /// By this number it is known again.
-    pub number: u64,
-    /// What is wanted.
-    pub wanted: Wanted,
-}
+use crate::graphics::{self, Arrived, Key};
 
 /// What a picture shows, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
-    /// Of which sample.
-    pub sample: SampleId,
-    /// Which of its pictures.
-    pub role: ImageRole,
-    /// Zoom, place, brightness and contrast.
-    pub look: Look,
-    /// Whether the address grid is drawn on it.
-    pub grid: bool,
-    /// A cell of the grid that is outlined.
-    pub cell: Option<Address>,
-    /// A box that is drawn.
-    pub area: Option<BoundingBox>,
-    /// The cells there is room for.
-    pub room: (u16, u16),
-    /// Whether a small copy will do.
-    pub thumbnail: bool,
-}
-
-/// A picture that was ordered.
-#[derive(Debug, Clone)]
-pub struct Arrived {
-    /// The order's number.
-    pub number: u64,
-    /// The picture, or why there is none.
-    pub outcome: Result<Prepared, String>,
-    /// The address grid of the image, for a mouse.
-    pub grid: Option<GridOverlay>,
-}
+pub type Wanted = graphics::Wanted<ImageRole>;
+/// A picture that is ordered.
+pub type Order = graphics::Order<ImageRole>;
 
 /// The most bytes of encoded pictures that are kept here.
 const MOST_BYTES: usize = 96 << 20;

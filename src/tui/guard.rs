@@ -11,20 +11,25 @@ use crossterm::queue;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use rustix::process::{Signal, getpid, kill_process};
 
+/// How the names of those threads begin whose panics are caught, so that the screen goes on.
+const CAUGHT: &str = "predicting";
+
 /// The alternate screen in raw mode, until this is dropped.
 pub(super) struct Guard {
     tty: File,
 }
 
 impl Guard {
-    /// Takes the terminal. A panic from now on gives it back before it is told.
+    /// Takes the terminal. A panic from now on gives it back before it is told, unless it is caught and told as a failed job.
     pub(super) fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let told = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                give_back();
-                told(info);
+                if std::thread::current().name().is_none_or(|name| !name.starts_with(CAUGHT)) {
+                    give_back();
+                    told(info);
+                }
             }));
         });
         let guard = Self { tty: File::options().read(true).write(true).open("/dev/tty")? };

@@ -6,6 +6,7 @@ use super::super::output::Failure;
 use super::super::predict::Eye;
 use crate::config::Project;
 use crate::domain::{Exemplar, Kind, PredictionSource};
+use crate::store::Store;
 
 /// A way of predicting that was asked for.
 pub(super) struct Asked {
@@ -17,7 +18,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads what was typed; what is not said is the project's.
-    pub(super) fn parse(project: &Project, text: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(project: &Project, store: &Store, text: &str) -> Result<Self, Failure> {
         let wrong = |expected: &str, got: &str| Failure::usage(format_args!("{text}: expected {expected}, got {got:?}"));
         let (mut model, mut adapter, mut kind, mut exemplar) = (None, None, None, None);
         let mut project = project.clone();
@@ -48,7 +49,7 @@ impl Asked {
             return Err(wrong("kind=one-shot beside an exemplar", text));
         }
         let kind = kind.unwrap_or(if exemplar.is_some() { Kind::OneShot } else { Kind::ZeroShot });
-        let eye = Eye::named(&project, model, adapter.map(Path::new))?;
+        let eye = Eye::named(&project, store, model, adapter.map(Path::new))?;
         let source = eye.source(&project, kind, exemplar.unwrap_or(Exemplar::Right));
         Ok(Self { eye, source, project })
     }

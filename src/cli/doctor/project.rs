@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::super::plan::{self, Folders};
+use super::super::plan::Folders;
 use super::machine::Device;
 use super::{Section, bytes, models};
 use crate::config::{self, ConfigError, FILE_NAME, Project};
@@ -124,7 +124,7 @@ fn images(project: &Project, store: &Store) -> Option<Result<Vec<PathBuf>, Strin
     let view = store.sample(&row.id).ok()?;
     let folders = Folders::of(project, store).ok()?;
     let recipe = &project.recipe;
-    let image_type = plan::image_type(&recipe.schema, &view);
+    let image_type = view.image_type(&recipe.schema, &view.label);
     let whole = [Kind::OneShot, Kind::ZeroShot].map(|kind| recipe.prompt(&view.sample, image_type, kind, Exemplar::Right));
     let [one_shot, zero_shot] = whole;
     let conversation = match one_shot.or(zero_shot) {

@@ -1,79 +1,97 @@
 //! `mekiki predict`: runs a model over the project's samples.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use candle_core::utils::{cuda_is_available, metal_is_available};
-use candle_core::{DType, Device};
+use candle_core::Device;
 use serde_json::json;
 
-use super::super::context::{Context, absolute};
+use super::super::context::Context;
 use super::super::output::{Failure, Outcome};
 use super::super::plan::{self, Folders};
 use super::{DeviceName, PredictArgs};
 use crate::config::Project;
-use crate::domain::{Exemplar, Kind, PredictionSource, RelativePath, SampleId};
-use crate::imaging;
-use crate::model::decide::Decision;
-use crate::model::device::cuda;
-use crate::model::predictor::{Item, PredictError, Predictor, Settings};
-use crate::store::{PredictedFields, Store, StoreError};
+use crate::domain::{Exemplar, Kind, PredictionSource, SampleId};
+use crate::jobs::predict::{Named, Office, Predicting, Seers, Shelf, Work, keep};
+use crate::model::predictor::Item;
+use crate::review::{Job, JobState};
+use crate::store::Store;
 
-/// The folder of a project's models.
-pub(in crate::cli) const MODELS: &str = "models";
 /// The most failed samples that are listed.
 pub(super) const MOST_LISTED: usize = 20;
+/// Where a model comes from that is not there.
+const HINT: &str = "make one to try with 'mekiki model new'";
 
 pub(super) fn run(context: &Context, args: &PredictArgs) -> Result<Outcome, Failure> {
     let (project, mut store) = context.open()?;
     let filter = plan::filter(&project, args.filter.as_deref().unwrap_or_default())?;
-    let eye = Eye::named(&project, args.model.as_deref(), args.adapter.as_deref())?;
+    let eye = Eye::named(&project, &store, args.model.as_deref(), args.adapter.as_deref())?;
     eye.folder()?;
     let kind = args.kind.kind();
     let source = eye.source(&project, kind, args.exemplar.exemplar());
     let waiting = store.without_prediction(&filter, &source)?;
     let means = Means { batch: args.batch, device: args.device };
-    let Done { predicted, failed, per_second, device } = missing(context, &project, &mut store, &eye, &[(source, waiting)], means)?;
+    let done = missing(context, &project, &mut store, &eye, &[(source, waiting)], means)?;
+    let Done { predicted, elsewhere, failures, failed, per_second, device } = done;
     let name = &eye.name;
     let listed: Vec<_> = failed.iter().map(|(id, error)| json!({ "id": id, "error": error })).collect();
     context.out.object(&json!({
-        "predicted": predicted, "failed": failed.len(), "per_second": per_second, "device": device, "model": name, "errors": listed,
+        "predicted": predicted, "elsewhere": elsewhere, "failed": failures, "per_second": per_second, "device": device, "model": name,
+        "errors": listed,
     }))?;
     for (id, error) in failed.iter().take(MOST_LISTED) {
         context.out.line(format_args!("{id}: {error}"));
     }
-    if failed.len() > MOST_LISTED {
-        context.out.line(format_args!("… and {} more", failed.len() - MOST_LISTED));
+    if failures > MOST_LISTED as u64 {
+        context.out.line(format_args!("… and {} more", failures - MOST_LISTED as u64));
     }
-    match (predicted, failed.len()) {
-        (0, 0) => context.out.line(format_args!("nothing to predict: {name} has predicted all of these samples ({kind})")),
-        (_, failed) => context
-            .out
-            .line(format_args!("{predicted} samples predicted by {name} ({kind}), {failed} failed, {per_second:.1} a second on {device}")),
+    let all = predicted + elsewhere;
+    if all + failures == 0 {
+        context.out.line(format_args!("nothing to predict: {name} has predicted all of these samples ({kind})"));
+    } else {
+        let others = if elsewhere > 0 { format!(", {elsewhere} of them by another process") } else { String::new() };
+        context.out.line(format_args!(
+            "{all} samples predicted by {name} ({kind}){others}, {failures} failed, {per_second:.1} a second on {device}"
+        ));
     }
-    Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Problems })
+    Ok(if failures == 0 { Outcome::Done } else { Outcome::Problems })
 }
 
 /// A model as the user names it, with the adapter over it. Its predictions can be looked at without its checkpoint.
 pub(in crate::cli) struct Eye {
     /// The model's name.
     pub(in crate::cli) name: String,
-    adapter: Option<PathBuf>,
+    adapter: Option<Named>,
     /// Where the checkpoint is, or why there is none.
     dir: Result<PathBuf, String>,
 }
 
 impl Eye {
     /// The model of that name below the project's models, or of that folder; the project's own when none is named.
-    pub(in crate::cli) fn named(project: &Project, model: Option<&str>, adapter: Option<&Path>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn named(project: &Project, store: &Store, model: Option<&str>, adapter: Option<&Path>) -> Result<Self, Failure> {
         let name = model
             .or(project.model.as_deref())
             .ok_or_else(|| Failure::usage("name a model with --model, or in mekiki.toml with [model] name"))?;
-        let adapter = adapter.map(absolute);
-        Ok(match checkpoint(project, name, model.is_some()) {
-            Ok((name, dir)) => Self { name, adapter, dir: Ok(dir) },
-            Err(reason) => Self { name: name.to_owned(), adapter, dir: Err(reason) },
-        })
+        let shelf = Shelf::new(&project.dir);
+        let models = shelf.models();
+        let (name, dir) = match shelf.model(store, name)? {
+            Some(found) => (found.name, Ok(found.folder)),
+            None if model.is_some() => {
+                (name.to_owned(), Err(format!("--model {name}: no such folder, neither here nor in {}; {HINT}", models.display())))
+            }
+            None => {
+                let there = models.join(name);
+                let advice = format!("put a checkpoint into it, name another with --model, or {HINT} {}", there.display());
+                (name.to_owned(), Err(format!("{}: the project's model {name} has no folder there; {advice}", models.display())))
+            }
+        };
+        let adapter = adapter.map(|named| {
+            let found = shelf.adapter(store, &named.to_string_lossy())?;
+            found.ok_or_else(|| Failure::new(format_args!("--adapter {}: expected the folder of an adapter, found none", named.display())))
+        });
+        Ok(Self { name, adapter: adapter.transpose()?, dir })
     }
 
     /// The checkpoint's folder.
@@ -85,12 +103,21 @@ impl Eye {
     pub(in crate::cli) fn source(&self, project: &Project, kind: Kind, exemplar: Exemplar) -> PredictionSource {
         PredictionSource {
             model: self.name.clone(),
-            adapter: self.adapter.as_deref().map(folder_name),
+            adapter: self.adapter.as_ref().map(|adapter| adapter.name.clone()),
             instruction: project.recipe.instructions.identity(),
             // Nothing but one-shot shows an exemplar, so that zero-shot predictions are one source.
             exemplar: if kind == Kind::OneShot { exemplar } else { Exemplar::Right },
             kind,
         }
+    }
+
+    /// Lets the worker find the checkpoint and the adapter by their names.
+    fn keep(&self, store: &mut Store) -> Result<(), Failure> {
+        keep(store, &Named { name: self.name.clone(), folder: self.folder()?.to_owned() })?;
+        if let Some(adapter) = &self.adapter {
+            keep(store, adapter)?;
+        }
+        Ok(())
     }
 }
 
@@ -105,15 +132,21 @@ pub(in crate::cli) struct Means {
 
 /// What predicting did.
 pub(in crate::cli) struct Done {
+    /// Samples predicted here.
     pub(in crate::cli) predicted: u64,
-    /// Samples without a prediction, and why.
+    /// Samples that another process predicted meanwhile.
+    pub(in crate::cli) elsewhere: u64,
+    /// How many samples have no prediction.
+    pub(in crate::cli) failures: u64,
+    /// The first of them, and why.
     pub(in crate::cli) failed: Vec<(SampleId, String)>,
     pub(in crate::cli) per_second: f64,
     pub(in crate::cli) device: &'static str,
 }
 
-/// Predicts samples under their sources, which are the eye's with the project's instructions, and stores what comes.
-/// The checkpoint is loaded once, and only when there is something to predict.
+/// Predicts samples under their sources, which are the eye's with the project's instructions, and stores what comes. The
+/// checkpoint is loaded once, and only when there is something to predict; where another process predicts with it, that
+/// one is asked.
 pub(in crate::cli) fn missing(
     context: &Context,
     project: &Project,
@@ -122,41 +155,51 @@ pub(in crate::cli) fn missing(
     wanted: &[(PredictionSource, Vec<SampleId>)],
     means: Means,
 ) -> Result<Done, Failure> {
-    let device = device(means.device)?;
-    let mut done = Done { predicted: 0, failed: Vec::new(), per_second: 0.0, device: device_name(&device) };
-    let started = Instant::now();
+    let compute = DeviceName::compute(means.device);
+    let device = device_name(&device(means.device)?);
+    let mut done = Done { predicted: 0, elsewhere: 0, failures: 0, failed: Vec::new(), per_second: 0.0, device };
     let total: usize = wanted.iter().map(|(_, ids)| ids.len()).sum();
-    if total > 0 {
-        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
-        let settings = Settings::of(&device);
-        let predictor = Predictor::load(eye.folder()?, &device, dtype, eye.adapter.as_deref(), &project.recipe, settings)?;
-        let batch = means.batch.map_or(if device.is_cpu() { 8 } else { 32 }, |batch| batch as usize);
-        let progress = context.out.progress(total as u64, "predicting");
-        for (source, waiting) in wanted {
-            let reader = Store::open_read_only(&project.dir, project.schema())?;
-            let asker = Asker { folders: Folders::of(project, &reader)?, project, source };
-            let mut work = Work { store, source, done: &mut done };
-            let (asked, answered) = std::sync::mpsc::channel();
-            let batches = waiting.chunks(batch).map(move |ids| {
-                let mut items = Vec::with_capacity(ids.len());
-                let unasked = ids.iter().map(|id| asker.item(&reader, id).map(|item| items.push(item)).err().map(|error| error.message()));
-                // The receiver outlives the work; what it does not take is not needed.
-                let _ = asked.send(ids.iter().cloned().zip(unasked).collect::<Vec<Asked>>());
-                items
-            });
-            let mut broken = None;
-            predictor.predict_all(batches, |answers| {
-                let taken = answered.recv().map_err(|_| Failure::new("the work ended early")).and_then(|ids| work.take(ids, answers));
-                progress.set(work.done.predicted + work.done.failed.len() as u64);
-                broken = taken.err();
-                broken.is_none()
-            });
-            if let Some(error) = broken {
-                return Err(error);
+    let Some((first, _)) = wanted.iter().find(|(_, ids)| !ids.is_empty()) else { return Ok(done) };
+    eye.keep(store)?;
+    let mut folders = store.folders()?;
+    folders.retain(|(number, _)| *number != 0);
+    folders.push((0, project.dir.clone()));
+    let office = Office::new(project.dir.clone(), Arc::clone(project.schema()), &context.who()?, false, Arc::new(|| {}));
+    let batch = means.batch.map(|batch| batch as usize);
+    let seers = Seers { project: Arc::new(project.clone()), folders: Arc::new(folders), compute, batch, screen: false };
+    let started = Instant::now();
+    let (reports, jobs) = channel::<Job>();
+    let predicting = Predicting::start(office, first.clone(), seers, Arc::new(move |job| drop(reports.send(job))))?;
+    let progress = context.out.progress(total as u64, "predicting");
+    let (mut before, mut by) = (0, String::new());
+    for (source, ids) in wanted.iter().filter(|(_, ids)| !ids.is_empty()) {
+        predicting.use_source(source.clone());
+        let task = predicting.add(source.model.clone(), Work::Samples(ids.clone()));
+        while let Ok(job) = jobs.recv() {
+            if job.id != task {
+                continue;
+            }
+            progress.set(before + job.done);
+            if job.title != by && job.title != source.model {
+                context.out.line(format_args!("another process predicts with this model and is asked: {}", job.title));
+            }
+            by = job.title;
+            if matches!(job.state, JobState::Done | JobState::Cancelled | JobState::Failed) {
+                break;
             }
         }
+        let made = predicting.outcome(task).unwrap_or_default();
+        if let Some(problem) = &made.problem {
+            return Err(Failure::new(problem));
+        }
+        before += ids.len() as u64;
+        done.predicted += made.made;
+        done.elsewhere += made.elsewhere;
+        done.failures += made.failed;
+        done.failed.extend(made.listed);
     }
-    done.per_second = done.predicted as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    drop(progress);
+    done.per_second = (done.predicted + done.elsewhere) as f64 / started.elapsed().as_secs_f64().max(1e-9);
     Ok(done)
 }
 
@@ -171,87 +214,23 @@ impl Asker<'_> {
     pub(super) fn item(&self, store: &Store, id: &SampleId) -> Result<Item, Failure> {
         let view = store.sample(id)?;
         let recipe = &self.project.recipe;
-        let image_type = plan::image_type(&recipe.schema, &view);
+        let image_type = view.image_type(&recipe.schema, &view.label);
         let conversation = recipe.prompt(&view.sample, image_type, self.source.kind, self.source.exemplar)?;
         let images = conversation.images().map(|image| self.folders.locate(&image.image)).collect::<Result<_, _>>()?;
         Ok(Item { conversation, images })
     }
 }
 
-/// A sample, and why it cannot be asked about.
-type Asked = (SampleId, Option<String>);
-
-/// What has been done.
-struct Work<'a> {
-    store: &'a mut Store,
-    source: &'a PredictionSource,
-    done: &'a mut Done,
-}
-
-impl Work<'_> {
-    /// Stores a batch; the answers are those of the samples that could be asked about.
-    fn take(&mut self, asked: Vec<Asked>, answers: Vec<Result<Decision, PredictError>>) -> Result<(), Failure> {
-        let mut answers = answers.into_iter();
-        let mut stored: Vec<(SampleId, PredictedFields)> = Vec::with_capacity(asked.len());
-        for (id, unasked) in asked {
-            match unasked {
-                Some(error) => self.done.failed.push((id, error)),
-                None => match answers.next() {
-                    Some(Ok(decision)) => stored.push((id, decision.fields)),
-                    Some(Err(error)) => self.done.failed.push((id, error.to_string())),
-                    None => self.done.failed.push((id, "it was not answered".to_owned())),
-                },
-            }
-        }
-        // A source that has said nothing yet is none.
-        if stored.is_empty() {
-            return Ok(());
-        }
-        self.store.add_predictions(self.source, &stored).map_err(|error: StoreError| Failure::from(error))?;
-        self.done.predicted += stored.len() as u64;
-        Ok(())
-    }
-}
-
-/// A model's name and folder: one below the project's models, or, of a `typed` name, any folder; else why there is none.
-fn checkpoint(project: &Project, name: &str, typed: bool) -> Result<(String, PathBuf), String> {
-    let models = project.dir.join(MODELS);
-    let below = RelativePath::new(name).ok().and_then(|path| imaging::locate(&models, &path).ok()).filter(|dir| dir.is_dir());
-    let hint = "make one to try with 'mekiki model new'";
-    match below {
-        Some(dir) => Ok((name.to_owned(), dir)),
-        None if typed && Path::new(name).is_dir() => Ok((folder_name(&absolute(Path::new(name))), absolute(Path::new(name)))),
-        None if typed => Err(format!("--model {name}: no such folder, neither here nor in {}; {hint}", models.display())),
-        None => Err(format!(
-            "{}: the project's model {name} has no folder there; put a checkpoint into it, name another with --model, or {hint} {}",
-            models.display(),
-            models.join(name).display()
-        )),
-    }
-}
-
-pub(in crate::cli) fn folder_name(dir: &Path) -> String {
-    dir.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// As `--device` names it.
-pub(in crate::cli) fn device_name(device: &Device) -> &'static str {
-    match (device.is_cpu(), device.is_cuda()) {
-        (true, _) => "cpu",
-        (_, true) => "cuda",
-        _ => "metal",
-    }
-}
-
-/// What computes: what is named, else the fastest that is there.
+/// What computes, when this was named or not.
 pub(in crate::cli) fn device(named: Option<DeviceName>) -> Result<Device, Failure> {
-    let failed = |error: candle_core::Error| Failure::new(format_args!("--device: {error}; --device cpu works everywhere"));
-    match named {
-        Some(DeviceName::Cuda) => cuda(0).map_err(failed),
-        Some(DeviceName::Metal) => Device::new_metal(0).map_err(failed),
-        // A driver that does not start is no reason not to predict at all.
-        None if cuda_is_available() => Ok(cuda(0).unwrap_or(Device::Cpu)),
-        None if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
-        Some(DeviceName::Cpu) | None => Ok(Device::Cpu),
+    DeviceName::compute(named).device().map_err(Failure::new)
+}
+
+/// `cpu`, `cuda` or `metal`.
+pub(in crate::cli) fn device_name(device: &Device) -> &'static str {
+    match device {
+        device if device.is_cpu() => "cpu",
+        device if device.is_cuda() => "cuda",
+        _ => "metal",
     }
 }

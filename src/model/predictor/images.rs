@@ -49,7 +49,7 @@ enum Origin {
 impl Predictor {
     /// Makes a batch ready: reads, decodes and resizes its images, each file once, and brings them to the device; those that
     /// the tower has seen are only hashed. Prompts become tokens.
-    pub(super) fn prepare(&self, items: &[Item]) -> Vec<Result<Prepared, PredictError>> {
+    pub fn prepare(&self, items: &[Item]) -> Vec<Result<Prepared, PredictError>> {
         let start = Instant::now();
         let origins: Vec<Vec<Origin>> = items.iter().map(origins).collect();
         let mut distinct: Vec<&Origin> = origins.iter().flatten().collect();

@@ -36,7 +36,7 @@ impl State {
             Action::RepeatFix => self.repeat_fix(),
             Action::PredictSample => {
                 let sample = self.desk.as_ref().map(|desk| desk.entry().id.clone());
-                self.predict(sample.into_iter().collect(), Priority::Now);
+                self.predict(sample.into_iter().collect(), Priority::Selected);
             }
             Action::FocusField(number) => return self.focus(|_, count| (usize::from(number) <= count).then(|| usize::from(number) - 1)),
             Action::NextField => return self.focus(|focus, count| Some((focus + times as usize) % count)),

@@ -44,16 +44,22 @@ impl State {
             return;
         }
         let before = std::mem::replace(&mut self.source, source.clone());
-        self.before = Some((before.clone(), None));
+        self.before = Some((before, None));
         self.emit(Effect::UseSource(source.clone()));
-        let request = self.ask();
-        self.awaited.flips = Some(request);
-        self.emit(Effect::CountFlips { request, source: source.clone(), against: before });
+        self.count_flips();
         let query = Query { source, against: None, ..self.queue.query.clone() };
         self.ask_again(query);
         if let Some(sample) = self.desk.as_ref().map(|desk| desk.entry().id.clone()) {
             self.load_sample(sample);
         }
+    }
+
+    /// Asks how many predictions differ from those of the source before.
+    pub(super) fn count_flips(&mut self) {
+        let Some((against, _)) = self.before.clone() else { return };
+        let request = self.ask();
+        self.awaited.flips = Some(request);
+        self.emit(Effect::CountFlips { request, source: self.source.clone(), against });
     }
 
     /// Asks for the pages around the cursor that are not here.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::domain::{Prediction, SampleId};
 use crate::review::history::Flight;
 use crate::review::state::{Landing, Overlay, Page, Screen};
-use crate::review::{Desk, Entry, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target};
+use crate::review::{
+    Desk, Entry, Job, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target,
+};
 
 /// How many refusals of a batch are named.
 const NAMED: usize = 3;
@@ -67,13 +69,23 @@ impl State {
                     *page = Some(outcome);
                 }
             }
-            Message::Job(job) => self.tasks.learn(job),
+            Message::Job(job) => self.job(job),
             Message::ClaimLost { sample, by } => {
                 if self.desk.as_ref().is_some_and(|desk| desk.entry().id == sample) {
                     self.say(Notice::ClaimLost(by));
                 }
             }
             Message::Error(text) => self.say(Notice::Said(text)),
+        }
+    }
+
+    /// A job that is over has predicted what it could: only now is it known how many predictions flip.
+    fn job(&mut self, job: Job) {
+        let told = self.tasks.jobs().iter().any(|known| known.id == job.id && known.state == job.state);
+        let is_over = !matches!(job.state, JobState::Waiting | JobState::Running);
+        self.tasks.learn(job);
+        if is_over && !told {
+            self.count_flips();
         }
     }
 

@@ -28,7 +28,7 @@ impl State {
             Action::ApproveSelection => self.preview(Purpose::Approve),
             Action::PredictSelection => {
                 let samples = self.sheet.picked().map(|entry| entry.id.clone()).collect();
-                self.predict(samples, Priority::Soon);
+                self.predict(samples, Priority::Selected);
             }
             Action::GroupBy => {
                 let query = Query { grouping: self.queue.query.grouping.next(), ..self.queue.query.clone() };

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::Paint;
-use super::words::{bar, cut, duration, put, span};
+use super::words::{bar, cut, duration, put, span, wrap};
 use crate::review::JobState;
 
 pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
@@ -30,13 +30,21 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
         );
         put(buffer, body, 1, vec![span(cut(&text, usize::from(body.width)), paint.theme.text)]);
     }
-    let list = Rect { y: body.y + 3, height: body.height.saturating_sub(3), ..body };
+    // What went wrong with the task under the cursor stands below, as a whole.
+    let room = usize::from(body.width.saturating_sub(2));
+    let problem = state.tasks.current().and_then(|job| job.problem.as_ref()).map(|problem| wrap(problem, room)).unwrap_or_default();
+    let below = (problem.len() as u16).min(body.height / 2);
+    let list = Rect { y: body.y + 3, height: body.height.saturating_sub(4 + below), ..body };
+    let told = Rect { y: body.bottom().saturating_sub(below), height: below, ..body };
+    for (line, text) in problem.into_iter().take(usize::from(below)).enumerate() {
+        put(buffer, told, line as u16, vec![span(text, paint.theme.bad)]);
+    }
     if state.tasks.jobs().is_empty() {
         let text = say(
-            "no task runs here; 'mekiki predict' stores predictions, and they are shown as they come",
-            "実行中の処理はありません。mekiki predict で予測を保存できます",
+            "nothing to do: predictions are made here as samples come, and shown as they are stored, whoever stores them",
+            "実行中の処理はありません。予測はここで行われ、保存され次第表示されます",
         );
-        for (line, text) in super::words::wrap(text, usize::from(body.width.saturating_sub(2))).into_iter().enumerate() {
+        for (line, text) in wrap(text, room).into_iter().enumerate() {
             put(buffer, list, line as u16, vec![span(text, paint.theme.dim)]);
         }
     }
@@ -54,7 +62,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
         let share = job.total.filter(|total| *total > 0).map_or(0.0, |total| job.done as f64 / total as f64);
         let speed = job.per_second.map(|speed| format!("  {speed:.1}/s")).unwrap_or_default();
         let left = job.left_s.map(|left| format!("  {}", duration(left))).unwrap_or_default();
-        let problem = job.problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        let memory = job.memory.map(|bytes| format!("  {:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
         let total = job.total.map(|total| format!("/{total}")).unwrap_or_default();
         put(
             buffer,
@@ -65,7 +73,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
                 span(format!("{mark} {word} "), style),
                 span(cut(&job.title, 32), if on { paint.theme.cursor } else { paint.theme.text }),
                 span(format!(" {}", bar(share, 12)), paint.theme.bar),
-                span(format!(" {}{total}{speed}{left}{problem}", job.done), paint.theme.dim),
+                span(format!(" {}{total}{speed}{left}{memory}", job.done), paint.theme.dim),
             ],
         );
     }

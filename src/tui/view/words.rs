@@ -214,6 +214,9 @@ pub(super) fn foot(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
             let left = job.left_s.map(|left| format!(" {}", duration(left))).unwrap_or_default();
             format!("▶ {} {}{total}{speed}{left}", cut(&job.title, 20), job.done)
         }
+        Some(job) if job.state == JobState::Failed => {
+            format!("✗ {} {}", cut(&job.title, 20), state.language.choose("failed (see tasks)", "失敗(処理状況を参照)"))
+        }
         _ => format!("{} {}", cut(&state.source.model, 20), state.source.kind),
     };
     let typed: String = paint.pending.count().map(|count| count.to_string()).into_iter().collect();
@@ -255,11 +258,14 @@ fn keys(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
         Action::SampleScreen,
         Action::Help,
     ];
+    const TASKS: &[Action] =
+        &[Action::CancelTask, Action::RaiseTask, Action::SwitchModel, Action::OpenFlips, Action::SampleScreen, Action::Help];
     const OTHER: &[Action] = &[Action::NextTab, Action::Open, Action::SampleScreen, Action::QueueScreen, Action::Help];
     let wanted = match paint.state.screen {
         Screen::Sample => SAMPLE,
         Screen::Sheet | Screen::Queue => ROWS,
-        Screen::Stats | Screen::Tasks => OTHER,
+        Screen::Tasks => TASKS,
+        Screen::Stats => OTHER,
     };
     let rows = paint.keymap.help(paint.state.context().scope);
     let mut spans = Vec::new();
@@ -300,6 +306,10 @@ fn short(paint: &Paint<'_>, action: Action) -> &'static str {
         Action::SampleScreen => ("sample", "試料"),
         Action::QueueScreen => ("queue", "リスト"),
         Action::NextTab => ("next field", "次の項目"),
+        Action::CancelTask => ("cancel", "中止"),
+        Action::RaiseTask => ("do first, or again", "優先・再開"),
+        Action::SwitchModel => ("model", "モデル"),
+        Action::OpenFlips => ("flips", "変化した予測"),
         other => return paint.state.language.help(other),
     };
     paint.state.language.choose(en, ja)
