@@ -69,7 +69,7 @@ pub(crate) fn run(dir: &Path, device: &Device, batches: &[usize]) {
 }
 
 fn ids(count: usize, seed: u32) -> Vec<u32> {
-    (0..count as u32).map(|i| 300 + (i * 37 + seed * 101) % 500).collect()
+    (0..count as u32).map(|i| 300 + (i * 37 + seed * 101) % 300).collect()
 }
 
 fn text(predictor: &mekiki::model::predictor::Predictor, batch: usize, seen: &[ImageEmbedding], device: &Device) -> Done {

@@ -10,7 +10,7 @@ use super::memory::Place;
 use super::predict::Shelf;
 use super::{Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
-use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId, Value};
+use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId};
 use crate::review::{Counts, Effect, Entry, Message, Query, RequestId, Sources, Target};
 use crate::store::{Order, SampleView, Store, StoreError};
 

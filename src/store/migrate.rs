@@ -8,12 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Step n brings a store from version n to version n + 1. Released steps are never edited.
-pub(super) const STEPS: &[&str] = &[
-    include_str!("base.sql"),
-    include_str!("temperatures.sql"),
-    include_str!("likeness.sql"),
-    include_str!("predictors.sql"),
-];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("base.sql"), include_str!("temperatures.sql"), include_str!("likeness.sql"), include_str!("predictors.sql")];
 
 /// `mkki`: marks the file as ours in its header.
 const APPLICATION_ID: i64 = 0x6d6b_6b69;
