@@ -145,7 +145,7 @@ fn approved(
 fn source(project: &Project, dir: &Path, samples: Vec<ApprovedSample>, plan: ApprovedPlan) -> Approved {
     let dir = dir.to_owned();
     let find = Box::new(move |image: &ImageRef| locate(&dir, &image.path));
-    Approved::new(plan, samples, project.recipe.clone(), project.corners.clone(), find).unwrap()
+    Approved::new(plan, samples, &project.recipe, project.corners.clone(), find).unwrap()
 }
 
 /// A grey picture with a red mark.
@@ -267,7 +267,7 @@ fn images_that_changed_and_missing_samples_are_refused() {
     let examples = source(&project, dir.path(), vec![sample], ApprovedPlan::plain(SamplingPlan::All(Kind::ZeroShot)));
     let error = examples.example(0).unwrap_err().to_string();
     assert!(error.contains("r.png") && error.contains("changed"), "{error}");
-    let none = Approved::new(ApprovedPlan::default(), Vec::new(), project.recipe.clone(), BTreeMap::new(), Box::new(|_| unreachable!()));
+    let none = Approved::new(ApprovedPlan::default(), Vec::new(), &project.recipe, BTreeMap::new(), Box::new(|_| unreachable!()));
     assert!(none.err().unwrap().to_string().contains("approve"));
 }
 

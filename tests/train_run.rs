@@ -44,7 +44,7 @@ fn base() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = examples(32);
     let texts: Vec<String> = (0..32)
-        .flat_map(|nth| source.example(nth).unwrap().conversation.turns.iter().map(|turn| turn.text()).collect::<Vec<_>>())
+        .flat_map(|nth| source.example(nth).unwrap().conversation.turns.iter().map(mekiki::conversation::Turn::text).collect::<Vec<_>>())
         .collect();
     random::write(folder.path(), &Shape::Tiny, 1, &texts, &|_, _| {}).unwrap();
     folder

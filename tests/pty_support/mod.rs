@@ -71,15 +71,15 @@ impl Terminal {
         let cells = Arc::clone(&parser);
         let (mut screen, mut answers, all) = (keyboard.try_clone().unwrap(), keyboard.try_clone().unwrap(), Arc::clone(&seen));
         std::thread::spawn(move || {
-            let (mut buffer, mut asked) = ([0; 8192], 0);
+            let mut buffer = [0; 8192];
             while let Ok(count) = screen.read(&mut buffer) {
                 cells.lock().unwrap().process(&buffer[..count]);
                 let mut all = all.lock().unwrap();
+                // The question may come in two pieces.
+                let known = all.len().saturating_sub(3);
                 all.extend_from_slice(&buffer[..count]);
                 // Every time it starts, it asks.
-                let questions = count_of(&all, "\x1b[5n");
-                if questions > asked {
-                    asked = questions;
+                if contains(&all[known..], "\x1b[5n") {
                     answers.write_all(b"\x1b[?62;c\x1b[0n").unwrap();
                 }
             }
@@ -143,10 +143,6 @@ impl Drop for Terminal {
 /// Whether a text stands in bytes.
 pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
-fn count_of(bytes: &[u8], text: &str) -> usize {
-    bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
 }
 
 /// Waits until something is so.

@@ -31,7 +31,7 @@ pub(super) fn draw(dice: &mut Dice, side: u32) -> Circuit {
     if dice.chance(0.4) {
         sheet.area(dice);
     }
-    for _ in 0..1 + dice.pick(2) {
+    for _ in 0..=dice.pick(2) {
         match dice.pick(6) {
             0 | 1 => sheet.bus(dice),
             2 => sheet.rings(dice),
@@ -57,7 +57,7 @@ impl Sheet {
 
     /// Sides of two or three large areas.
     fn area(&mut self, dice: &mut Dice) {
-        for _ in 0..1 + dice.pick(2) {
+        for _ in 0..=dice.pick(2) {
             let ([x, y], reach) = (self.anywhere(dice), [dice.range(0.15, 0.8), dice.range(0.15, 0.8)]);
             let plate = [x - reach[0] * self.side, y - reach[1] * self.side, x + reach[0] * self.side, y + reach[1] * self.side];
             let corner = if dice.chance(0.6) { dice.range(0.0, 60.0) } else { 0.0 };
@@ -152,7 +152,7 @@ impl Sheet {
 
     /// Small discs here and there.
     fn discs(&mut self, dice: &mut Dice) {
-        for _ in 0..1 + dice.pick(8) {
+        for _ in 0..=dice.pick(8) {
             let radius = dice.range(4.5, 13.0);
             let middle = self.anywhere(dice);
             let mut shapes = vec![Shape::Disc(middle, radius)];
@@ -176,7 +176,7 @@ impl Sheet {
         let half = half_width(dice);
         let (mut at, mut eighth) = (from, dice.pick(8) as i32);
         let mut shapes = Vec::new();
-        for _ in 0..1 + dice.pick(4) {
+        for _ in 0..=dice.pick(4) {
             let angle = eighth as f32 * std::f32::consts::FRAC_PI_4;
             let length = dice.range(0.1, 0.7) * self.side;
             let next = [at[0] + angle.cos() * length, at[1] + angle.sin() * length];

@@ -129,7 +129,7 @@ fn samples(context: &Context, args: &TrainArgs) -> Result<Samples, Failure> {
         if args.no_augment { ApprovedPlan { shift: 0.0, ..plan } } else { ApprovedPlan { symmetries: project.train.symmetries, ..plan } };
     let make = |plan: ApprovedPlan, samples: Vec<ApprovedSample>| -> Result<Approved, Failure> {
         let locate = locate(Folders::of(&project, &store)?);
-        Ok(Approved::new(plan, samples, project.recipe.clone(), project.corners.clone(), locate)?)
+        Ok(Approved::new(plan, samples, &project.recipe, project.corners.clone(), locate)?)
     };
     let held = if held.is_empty() {
         None

@@ -119,6 +119,7 @@ fn chart(
         Dataset::default().name(*name).marker(Marker::Braille).graph_type(GraphType::Line).style(Style::new().fg(*colour)).data(points)
     });
     Chart::new(datasets.collect())
+        .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)))
         .block(Block::bordered().title(title))
         .x_axis(Axis::default().bounds([0.0, 1.0]).labels(["0 %", "50 %", "100 %"]))
         .y_axis(Axis::default().bounds(bounds).labels(labels))

@@ -219,6 +219,7 @@ impl Vision {
     }
 
     /// The most scores at once: attention in one kernel keeps none of them.
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unused_self, reason = "only a GPU has attention in one kernel"))]
     fn most_scores(&self, like: &Linear) -> usize {
         #[cfg(feature = "cuda")]
         if super::cuda::Kernels::of(like.weight()).is_some()

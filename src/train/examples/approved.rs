@@ -82,7 +82,7 @@ impl Approved {
     pub fn new(
         plan: ApprovedPlan,
         samples: Vec<ApprovedSample>,
-        recipe: Recipe,
+        recipe: &Recipe,
         corners: BTreeMap<String, [[f64; 2]; 4]>,
         locate: Locate,
     ) -> Result<Self, TrainError> {

@@ -81,8 +81,10 @@ impl Places {
         let [a, b, c, d] = corners;
         // Half of the mean distance between neighbours; of a single row or column, a sixth of the picture.
         let half = |from: f32, to: f32, count: usize| if count > 1 { (to - from).abs() / (count - 1) as f32 / 2.0 } else { 1.0 / 6.0 };
-        let (across, along) =
-            (half((a[0] + d[0]) / 2.0, (b[0] + c[0]) / 2.0, columns), half((a[1] + b[1]) / 2.0, (d[1] + c[1]) / 2.0, rows));
+        let (across, along) = (
+            half(f32::midpoint(a[0], d[0]), f32::midpoint(b[0], c[0]), columns),
+            half(f32::midpoint(a[1], b[1]), f32::midpoint(d[1], c[1]), rows),
+        );
         let area = [centre[0] - across, centre[1] - along, centre[0] + across, centre[1] + along];
         Some(area.map(|side| side.clamp(0.0, 1.0)))
     }
