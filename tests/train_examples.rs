@@ -93,7 +93,7 @@ fn kept_boards_come_back_moved_with_their_defects() {
                 let size = (((x2 - x1) * 448.0).round() as u32, ((y2 - y1) * 192.0).round() as u32);
                 image::imageops::crop_imm(&shown.image, x, y, size.0, size.1).to_image()
             };
-            let (one, other) = (first.images.iter().rev().next().unwrap(), later.images.iter().rev().next().unwrap());
+            let (one, other) = (first.images.last().unwrap(), later.images.last().unwrap());
             assert_eq!(cut(one, first_region), cut(other, later_region));
             moved += usize::from(first_region.area != later_region.area);
             held += 1;

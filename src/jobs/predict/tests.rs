@@ -369,7 +369,8 @@ fn one_predicts_for_all_and_another_takes_over() {
     drop(predicting);
     let made = until(|| follower.outcome(second));
     let _ = first;
-    assert_eq!(made.made + made.elsewhere + made.failed, 30);
+    // The first batch of four may have been stored before the follower looked.
+    assert!([26, 30].contains(&(made.made + made.elsewhere + made.failed)), "{made:?}");
     assert!(made.made > 0 && made.elsewhere > 0 && made.failed == 1, "{made:?}");
     let both: Vec<SampleId> = old.batches().into_iter().chain(stage.batches()).flatten().collect();
     assert_eq!(both.len(), 29, "each sample once: {both:?}");
