@@ -1,7 +1,7 @@
 //! How much memory a run takes, before it starts: a table of terms that follow from the checkpoint's shape, the plan and the
 //! longest conversations.
 //!
-//! Two moments decide. While gradients are computed, everything that the pass has made is there ([`activations`]); while the
+//! Two moments decide. While gradients are computed, everything that the pass has made is there (`activations`); while the
 //! optimiser steps, nothing of the pass is left, but several vectors of all trained values are. The rest is what lies still.
 
 mod activations;
