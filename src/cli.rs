@@ -18,6 +18,7 @@ mod log;
 mod measure;
 mod model;
 mod next;
+mod numbers;
 mod output;
 mod plan;
 mod pool;

@@ -6,7 +6,6 @@
 mod augment;
 mod batch;
 mod card;
-mod device;
 pub mod emit;
 mod error;
 mod example;

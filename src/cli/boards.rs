@@ -11,6 +11,7 @@ use serde_json::json;
 use toml_edit::{DocumentMut, value};
 
 use super::context::{Context, absolute};
+use super::numbers;
 use super::output::{Failure, Outcome};
 use crate::boards::{self, Board, BoardMix, BoardSpec, BoardType, COLUMNS, DatasetBoard, DatasetPlan, DefectMode, Finding, ROWS};
 use crate::config::{self, FILE_NAME, Language, Template};
@@ -63,7 +64,7 @@ fn default_modes() -> Vec<String> {
 }
 
 fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "expected a share from 0 to 1".to_owned())
+    numbers::share(text).map(|share| share as f32)
 }
 
 pub(super) fn run(context: &Context, args: &BoardsArgs) -> Result<Outcome, Failure> {

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{Context, absolute};
+use super::numbers::share;
 use super::output::{Failure, Outcome};
 use super::plan;
 use super::predict::{DeviceName, Eye, device, device_name};
@@ -50,10 +51,6 @@ pub(super) struct SimilarArgs {
     /// What computes; the fastest that this program was built for and finds, when not given.
     #[arg(long, value_enum)]
     device: Option<DeviceName>,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 pub(super) fn run(context: &Context, args: &SimilarArgs) -> Result<Outcome, Failure> {

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::context::{Context, absolute};
+use super::numbers::{at_least_zero, positive, share};
 use super::output::{Failure, Outcome};
 use super::predict::DeviceName;
 use super::predict::here;
@@ -150,22 +151,6 @@ enum DtypeName {
     F32,
     /// 16 bits with f32's range.
     Bf16,
-}
-
-fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number: &f64| number.is_finite() && fits(*number)).ok_or_else(|| format!("expected {expected}"))
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    number(text, |number| number > 0.0, "a number above 0")
-}
-
-fn at_least_zero(text: &str) -> Result<f64, String> {
-    number(text, |number| number >= 0.0, "0 or a number above")
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(text, |number| (0.0..=1.0).contains(&number), "a share from 0 to 1")
 }
 
 pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {

@@ -14,6 +14,18 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
+/// Bytes of a GPU's memory that are taken, by this program and others; other devices do not tell.
+pub fn memory(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        device.cuda_stream().context().bind_to_thread().ok()?;
+        let (free, total) = candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok()?;
+        return Some((total - free) as u64);
+    }
+    let _ = device;
+    None
+}
+
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "the driver's settings have no safe form in candle")]
 fn of_one_stream(device: &Device) -> Result<()> {

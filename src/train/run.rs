@@ -14,8 +14,9 @@ use super::loss::{Head, Loss, Score, loss, score};
 use super::optimiser::AdamW;
 use super::saved::{self, State, Vectors};
 use super::stream::{Position, Source, Stream};
-use super::{Plan, TrainError, Trainable, device, error};
+use super::{Plan, TrainError, Trainable, error};
 use crate::domain::Kind;
+use crate::model::device;
 use crate::model::processor::Processor;
 
 /// How often the micro-batch is halved before memory is given up on.
@@ -182,7 +183,6 @@ impl<'a> Session<'a> {
     fn new(run: &'a Run<'a>, report: &mut dyn FnMut(&Event)) -> Result<Self, TrainError> {
         let model = run.trainable.network(None)?;
         let (config, device) = (model.config().clone(), model.device().clone());
-        device::keep_memory(&device)?;
         let classes = run.examples.classes().len();
         let head = match run.plan.dense {
             Some(_) if classes > 0 => Some(Head::new(config.text.hidden, classes, &device)?),

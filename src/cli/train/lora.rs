@@ -6,6 +6,7 @@ use candle_core::Device;
 use clap::Args;
 
 use super::super::context::absolute;
+use super::super::numbers::{positive, share};
 use super::super::output::Failure;
 use crate::train::{Full, Lora, LoraPlan, Precision, Trainable};
 
@@ -20,13 +21,13 @@ pub(super) struct LoraArgs {
     #[arg(long, value_name = "N", requires = "lora", value_parser = clap::value_parser!(u32).range(1..=4096))]
     rank: Option<u32>,
     /// The adapter counts for alpha / rank; twice the rank, when not given.
-    #[arg(long, value_name = "A", requires = "lora", value_parser = super::positive)]
+    #[arg(long, value_name = "A", requires = "lora", value_parser = positive)]
     alpha: Option<f64>,
     /// The adapter counts for alpha / √rank instead.
     #[arg(long, requires = "lora")]
     rslora: bool,
     /// The share of a layer's inputs that the adapter does not see in a step; 0, when not given.
-    #[arg(long, value_name = "SHARE", requires = "lora", value_parser = super::share)]
+    #[arg(long, value_name = "SHARE", requires = "lora", value_parser = share)]
     dropout: Option<f64>,
     /// The end of the names of layers that are adapted, such as q_proj; several by commas; all linear layers, when not given.
     #[arg(long, value_name = "NAME", requires = "lora", value_delimiter = ',')]

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::DType;
-use nvml_wrapper::Nvml;
+use candle_core::{DType, Device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::eye::{Eye, Loads, Trouble};
@@ -13,6 +12,7 @@ use crate::config::Project;
 use crate::conversation::Recipe;
 use crate::domain::{PredictionSource, SampleId};
 use crate::jobs::{Folders, save};
+use crate::model::device::memory;
 use crate::model::predictor::{Item, Predictor, Prepared, Settings};
 use crate::store::{PredictedFields, Store};
 
@@ -45,8 +45,7 @@ pub struct Seer {
     recipes: Mutex<BTreeMap<String, Option<Arc<Recipe>>>>,
     pool: ThreadPool,
     most: usize,
-    /// Where an NVIDIA GPU computes: what says how full its memory is.
-    gauge: Option<Nvml>,
+    device: Device,
 }
 
 impl Seers {
@@ -89,7 +88,7 @@ impl Loads for Seers {
             recipes: Mutex::new(BTreeMap::new()),
             pool,
             most: self.batch.unwrap_or(if device.is_cpu() { MOST.0 } else { MOST.1 }),
-            gauge: if device.is_cuda() { Nvml::init().ok() } else { None },
+            device,
         })
     }
 }
@@ -175,10 +174,8 @@ impl Eye for Seer {
     }
 
     fn memory(&self) -> Option<u64> {
-        match &self.gauge {
-            Some(gauge) => Some(gauge.device_by_index(0).ok()?.memory_info().ok()?.used),
-            None => of_process(),
-        }
+        // NVML counts GPUs that this process may not see: the driver is asked about the one that computes.
+        memory(&self.device).or_else(of_process)
     }
 }
 
