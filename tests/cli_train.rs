@@ -84,6 +84,15 @@ fn generated_boards_need_no_project() {
     let (code, trained) = run(dir.path(), &train("2", &arguments));
     assert_eq!((code, &trained["path"]), (0, &out.to_str().unwrap().into()));
     assert!(["config.json", "tokenizer.json", "model.safetensors", "preprocessor_config.json"].iter().all(|name| out.join(name).is_file()));
+    let mut often = vec!["-o", "often", "--boards", "7", "--shape", "tiny", "--often"];
+    often.push("burr=4");
+    assert_eq!(run(dir.path(), &train("2", &often)).0, 0);
+    for (wrong, expected) in [("burr=0", "1 to 100"), ("crumb=2", "scratch, dent"), ("burr", "burr=4")] {
+        *often.last_mut().unwrap() = wrong;
+        let told = mekiki(dir.path(), &train("2", &often)).output().unwrap();
+        let text = String::from_utf8_lossy(&told.stderr).into_owned() + &String::from_utf8_lossy(&told.stdout);
+        assert!(told.status.code() == Some(2) && text.contains(expected), "{wrong}: {text}");
+    }
     let (code, wrong) = run(dir.path(), &train("2", &["-o", "x", "--boards", "7", "--shape", "middling"]));
     assert!(code == 2 && wrong["error"].as_str().unwrap().contains("tiny, small"), "{wrong}");
     std::fs::write(out.join("config.json"), r#"{"model_type": "llama"}"#).unwrap();

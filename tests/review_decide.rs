@@ -328,9 +328,29 @@ fn a_click_does_what_keys_do() {
     bench.input(InputKind::Point(Point::Choice(2)));
     assert_eq!(bench.value(3), "dent");
     bench.input(InputKind::Point(Point::Wheel { closer: true }));
-    assert_eq!(bench.state.look.zoom, Some(100));
+    assert_eq!(bench.state.look.zoom, Some(200), "the whole picture was shown at 100 % already");
     for past in [Point::Field(99), Point::Choice(99), Point::Row(99), Point::Confusion(9, 9), Point::Item(9)] {
         assert_eq!(bench.input(InputKind::Point(past)), [], "{past:?}");
     }
     assert!(BoundingBox::new(0, 0, 1, 1).is_some());
+}
+
+#[test]
+fn zooming_starts_from_what_the_frame_showed() {
+    let zooms = |fitted: u32, actions: &[Action]| {
+        let mut bench = Bench::agreed(1);
+        bench.input(InputKind::Drawn { shown: Shown::Sample { protocol: "kitty".into(), zoom: fitted } });
+        let zoom = |action: &Action| {
+            bench.act(*action);
+            bench.state.look.zoom
+        };
+        actions.iter().map(zoom).collect::<Vec<_>>()
+    };
+    use Action::{ZoomIn, ZoomOut};
+    // The whole picture stands at 168 % in a wide window: a step in is larger, and the last step out is the whole again.
+    assert_eq!(zooms(168, &[ZoomIn, ZoomIn, ZoomOut, ZoomOut, ZoomOut]), [Some(200), Some(400), Some(200), None, None]);
+    // On half-blocks it stands at 9 %: the first step shows real pixels, and steps out go on below them.
+    assert_eq!(zooms(9, &[ZoomIn, ZoomOut, ZoomOut, ZoomOut]), [Some(100), Some(50), Some(25), None]);
+    // Beyond the largest step there is nothing.
+    assert_eq!(zooms(5000, &[ZoomIn]), [None]);
 }

@@ -19,6 +19,7 @@ use super::numbers::{at_least_zero, positive, share};
 use super::output::{Failure, Outcome};
 use super::predict::DeviceName;
 use super::predict::here;
+use crate::boards::DefectMode;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::processor::Processor;
 use crate::model::random::{self, Shape};
@@ -101,6 +102,10 @@ pub(super) struct TrainArgs {
     /// Decides the order of the examples and new parameters.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// With --boards: a defect that is drawn so many times as often as the others, such as burr=4, for those that are harder
+    /// to see. Can be given several times.
+    #[arg(long, value_name = "MODE=TIMES", requires = "boards", value_parser = source::often)]
+    often: Vec<(DefectMode, u8)>,
     /// The width of the boards in pixels; the height follows.
     #[arg(long, default_value_t = crate::boards::NATIVE_WIDTH, value_parser = clap::value_parser!(u32).range(112..=4096))]
     width: u32,

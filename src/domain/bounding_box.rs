@@ -53,6 +53,13 @@ impl BoundingBox {
         (middle(self.x1, self.x2), middle(self.y1, self.y2))
     }
 
+    /// The corners, clockwise from the top left, as shares of the width and of the height.
+    pub fn corners(self) -> [(f64, f64); 4] {
+        let share = |step: u16| f64::from(step) / f64::from(LOC_STEPS);
+        let (left, top, right, bottom) = (share(self.x1), share(self.y1), share(self.x2), share(self.y2));
+        [(left, top), (right, top), (right, bottom), (left, bottom)]
+    }
+
     /// How much of what two boxes cover they share: the area in both over the area in either, 0 to 1. Corner steps count
     /// as covered, so that a box of one step has an area.
     pub fn overlap(self, other: Self) -> f64 {

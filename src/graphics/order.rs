@@ -18,6 +18,8 @@ pub struct Wanted<Role> {
     pub cell: Option<Address>,
     /// A box that is drawn.
     pub area: Option<BoundingBox>,
+    /// Whether the surroundings of the cell or the box are shown, large and without marks, in place of the whole.
+    pub close_up: bool,
     /// The cells there is room for.
     pub room: (u16, u16),
     /// Whether a small copy will do.

@@ -10,6 +10,8 @@ use super::Picture;
 
 /// A small picture is fitted into a large room at no more than so many dots per pixel; a zoom may go further.
 const LARGEST_FIT: f64 = 4.0;
+/// A part of a picture is shown at no more than so many dots per pixel: larger, there is nothing more to see.
+const LARGEST_PART: f64 = 12.0;
 /// The largest zoom, in percent.
 const LARGEST_ZOOM: u16 = 6400;
 
@@ -21,6 +23,8 @@ pub enum Zoom {
     Fit,
     /// In percent of real pixels: at 100 one pixel of the image is one dot of the screen.
     Percent(u16),
+    /// So that a part of so many thousandths of the image's width and of its height fills the room, with the proportions kept.
+    Part(u16, u16),
 }
 
 /// What part of a picture is looked at.
@@ -30,6 +34,19 @@ pub struct View {
     pub zoom: Zoom,
     /// The middle of what is shown, as a share of the image's width and height. Kept inside when it is used.
     pub centre: (f32, f32),
+}
+
+impl View {
+    /// A place, given by its corners as shares of the image, with its surroundings: `times` as wide and as high.
+    pub fn around(corners: [(f64, f64); 4], times: f64) -> Self {
+        let range = |along: fn((f64, f64)) -> f64| {
+            let (low, high) = corners.map(along).iter().fold((1.0_f64, 0.0_f64), |(low, high), at| (low.min(*at), high.max(*at)));
+            (low.midpoint(high), high - low)
+        };
+        let ((x, width), (y, height)) = (range(|at| at.0), range(|at| at.1));
+        let thousandths = |length: f64| (length * times * 1000.0).round().clamp(1.0, 1000.0) as u16;
+        Self { zoom: Zoom::Part(thousandths(width), thousandths(height)), centre: (x as f32, y as f32) }
+    }
 }
 
 impl Default for View {
@@ -57,14 +74,22 @@ impl Frame {
     pub fn new(image: (u32, u32), room: (u32, u32), dot_aspect: f64, view: View) -> Self {
         let image = (image.0.max(1), image.1.max(1));
         let room = (room.0.max(1), room.1.max(1));
+        let (w, h) = (f64::from(image.0), f64::from(image.1));
+        let aspect = if dot_aspect.is_finite() { dot_aspect.clamp(0.1, 10.0) } else { 1.0 };
+        let filling = |w: f64, h: f64| (f64::from(room.0) * aspect / w).min(f64::from(room.1) / h);
         match view.zoom {
             Zoom::Fit => {
-                let (w, h) = (f64::from(image.0), f64::from(image.1));
-                let aspect = if dot_aspect.is_finite() { dot_aspect.clamp(0.1, 10.0) } else { 1.0 };
-                let scale = (f64::from(room.0) * aspect / w).min(f64::from(room.1) / h).min(LARGEST_FIT);
+                let scale = filling(w, h).min(LARGEST_FIT);
                 let side = |length: f64, room: u32| (length.round() as u32).clamp(1, room);
                 let size = (side(w * scale / aspect, room.0), side(h * scale, room.1));
                 Self { image, part: (0, 0, image.0, image.1), size, real_pixels: false }
+            }
+            Zoom::Part(width, height) => {
+                let share = |thousandths: u16| f64::from(thousandths.clamp(1, 1000)) / 1000.0;
+                let scale = filling((w * share(width)).max(1.0), (h * share(height)).max(1.0)).min(LARGEST_PART);
+                let (x, width, dots_across) = span(image.0, room.0, scale / aspect, view.centre.0);
+                let (y, height, dots_down) = span(image.1, room.1, scale, view.centre.1);
+                Self { image, part: (x, y, width, height), size: (dots_across, dots_down), real_pixels: false }
             }
             Zoom::Percent(percent) => {
                 let scale = f64::from(percent.clamp(1, LARGEST_ZOOM)) / 100.0;
@@ -167,6 +192,29 @@ mod tests {
         // All of it is shown when it is smaller than the room.
         let frame = Frame::new((10, 20), (100, 100), 1.0, percent(300, (0.9, 0.9)));
         assert_eq!((frame.part, frame.size), ((0, 0, 10, 20), (30, 60)));
+    }
+
+    #[test]
+    fn a_part_fills_the_room_with_its_proportions() {
+        let part =
+            |image, room, aspect, width, height, centre| Frame::new(image, room, aspect, View { zoom: Zoom::Part(width, height), centre });
+        // 100 of 1,000 pixels across 200 dots; down, there is room for more.
+        let frame = part((1000, 500), (200, 160), 1.0, 100, 100, (0.5, 0.5));
+        assert_eq!((frame.part, frame.size), ((450, 210, 100, 80), (200, 160)));
+        // Dots half as wide as high: as many pixels, twice as many dots across.
+        let frame = part((1000, 500), (400, 160), 0.5, 100, 100, (0.5, 0.5));
+        assert_eq!((frame.part, frame.size), ((450, 210, 100, 80), (400, 160)));
+        // At the edge it stays inside; a tiny part is not blown up without end.
+        assert_eq!(part((1000, 500), (200, 160), 1.0, 100, 100, (1.0, 0.0)).part, (900, 0, 100, 80));
+        assert_eq!(part((1000, 500), (120, 120), 1.0, 1, 1, (0.5, 0.5)).part, (495, 245, 10, 10));
+        assert_eq!(part((1, 1), (9, 9), f64::NAN, 0, 2000, (0.5, 0.5)).part, (0, 0, 1, 1));
+    }
+
+    #[test]
+    fn a_place_is_seen_with_its_surroundings() {
+        let view = View::around([(0.2, 0.4), (0.3, 0.4), (0.32, 0.6), (0.22, 0.6)], 1.5);
+        assert_eq!(view.zoom, Zoom::Part(180, 300));
+        assert!((view.centre.0 - 0.26).abs() < 1e-6 && (view.centre.1 - 0.5).abs() < 1e-6);
     }
 
     #[test]

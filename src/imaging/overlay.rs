@@ -46,6 +46,13 @@ impl GridOverlay {
         (mix(0), mix(1))
     }
 
+    /// The grid whose cells share out the whole image evenly.
+    pub fn even(rows: Vec<String>, columns: Vec<String>) -> Self {
+        let edge = |count: usize| 0.5 / count.max(1) as f64;
+        let (x, y) = (edge(columns.len()), edge(rows.len()));
+        Self { corners: [[x, y], [1.0 - x, y], [1.0 - x, 1.0 - y], [x, 1.0 - y]], rows, columns }
+    }
+
     /// The corners of a cell, clockwise from the top left, as shares of the image.
     pub fn cell(&self, address: Address) -> [(f64, f64); 4] {
         let (x, y) = (f64::from(address.column), f64::from(address.row));

@@ -8,7 +8,7 @@ use lru::LruCache;
 
 use super::{Premises, save};
 use crate::conversation::ImageRole;
-use crate::domain::{ContentHash, Exemplar, FieldKind, ImageRef, Kind, SampleId};
+use crate::domain::{Address, BoundingBox, ContentHash, Exemplar, FieldKind, Grid, ImageRef, Kind, SampleId};
 use crate::graphics::{
     Arrived, Content, GridOverlay, Limits, Order, Overlay, PrepareError, Request, Source, Target, ThumbnailCache, Wanted, Workshop, prepare,
 };
@@ -17,6 +17,8 @@ use crate::store::{Store, StoreError};
 
 /// How many pictures are made at once.
 const WORKERS: usize = 2;
+/// How much wider and higher than the place itself a close-up is.
+const SURROUNDINGS: f64 = 1.4;
 /// How many times differences are enlarged.
 const AMPLIFY: f32 = 4.0;
 /// Bytes of decoded pictures, and of encoded ones, that are kept.
@@ -189,8 +191,21 @@ impl Worker {
     fn grid(&self, image_type: &str) -> Option<GridOverlay> {
         let project = &self.premises.project;
         let corners = *project.corners.get(image_type)?;
-        project.schema().fields().iter().find_map(|field| match &field.kind {
-            FieldKind::Address { grid, .. } => Some(GridOverlay { corners, rows: grid.rows.clone(), columns: grid.columns.clone() }),
+        let grid = self.address_grid()?;
+        Some(GridOverlay { corners, rows: grid.rows.clone(), columns: grid.columns.clone() })
+    }
+
+    /// The corners of a cell. Where the project does not say where the grid lies, the cells share out the image.
+    fn cell(&self, address: Address, grid: Option<&GridOverlay>) -> [(f64, f64); 4] {
+        let names = |grid: &Grid| GridOverlay::even(grid.rows.clone(), grid.columns.clone());
+        grid.cloned()
+            .or_else(|| self.address_grid().map(names))
+            .map_or([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)], |grid| grid.cell(address))
+    }
+
+    fn address_grid(&self) -> Option<&Grid> {
+        self.premises.project.schema().fields().iter().find_map(|field| match &field.kind {
+            FieldKind::Address { grid, .. } => Some(grid),
             _ => None,
         })
     }
@@ -214,6 +229,11 @@ impl Worker {
             },
         };
         let mut look = wanted.look.clone();
+        if wanted.close_up {
+            let place = wanted.area.map(BoundingBox::corners).or_else(|| Some(self.cell(wanted.cell?, grid)));
+            look.view = place.map_or(look.view, |corners| imaging::View::around(corners, SURROUNDINGS));
+            return Ok(Request { content, look, room: wanted.room, target: self.target, thumbnail: false });
+        }
         if let Some(grid) = grid {
             look.overlays.extend(wanted.grid.then(|| Overlay::Grid(grid.clone())));
             look.overlays.extend(wanted.cell.map(|cell| Overlay::Cell(grid.clone(), cell)));

@@ -26,6 +26,9 @@ impl Face {
 pub struct Look {
     /// Percent of real pixels; `None` shows the whole picture.
     pub zoom: Option<u32>,
+    /// At how many percent the whole picture was last shown: where zooming in starts from. A small picture on a large
+    /// screen is shown larger than its pixels already.
+    pub fitted: u32,
     /// The middle of what is seen, as a share of the width and of the height.
     pub centre: (f64, f64),
     /// Which picture stands in the large place.
@@ -46,6 +49,7 @@ impl Default for Look {
     fn default() -> Self {
         Self {
             zoom: None,
+            fitted: 0,
             centre: (0.5, 0.5),
             face: Face::Query,
             grid: false,
@@ -59,7 +63,7 @@ impl Default for Look {
 
 /// Steps of the zoom, in percent of real pixels.
 const ZOOMS: [u32; 8] = [25, 50, 100, 200, 400, 800, 1600, 3200];
-/// The first step in from the whole picture.
+/// The least first step in from the whole picture: on half-blocks, everything below shows less than a pixel a dot.
 const FIRST_ZOOM: u32 = 100;
 
 impl Look {
@@ -70,12 +74,13 @@ impl Look {
         let nudge = |value: i8, by: i8| (value + by).clamp(-5, 5);
         match action {
             Action::ZoomIn => {
-                self.zoom = Some(match self.zoom {
-                    None => FIRST_ZOOM,
-                    Some(now) => ZOOMS.into_iter().find(|step| *step > now).unwrap_or(now),
-                });
+                let now = self.zoom.unwrap_or_else(|| self.fitted.max(FIRST_ZOOM - 1));
+                self.zoom = ZOOMS.into_iter().find(|step| *step > now).or(self.zoom);
             }
-            Action::ZoomOut => self.zoom = self.zoom.and_then(|now| ZOOMS.into_iter().rev().find(|step| *step < now)),
+            Action::ZoomOut => {
+                let fitted = self.fitted;
+                self.zoom = self.zoom.and_then(|now| ZOOMS.into_iter().rev().find(|step| *step < now && *step > fitted));
+            }
             Action::ZoomPixels => self.zoom = if self.zoom.is_none() { Some(FIRST_ZOOM) } else { None },
             Action::PanLeft => self.centre.0 = pan(self.centre.0, -reach),
             Action::PanRight => self.centre.0 = pan(self.centre.0, reach),
@@ -90,7 +95,7 @@ impl Look {
             Action::ContrastDown => self.contrast = nudge(self.contrast, -1),
             Action::BrightnessUp => self.brightness = nudge(self.brightness, 1),
             Action::BrightnessDown => self.brightness = nudge(self.brightness, -1),
-            Action::ResetLook => *self = Self { full_screen: self.full_screen, ..Self::default() },
+            Action::ResetLook => *self = Self { full_screen: self.full_screen, fitted: self.fitted, ..Self::default() },
             _ => return false,
         }
         true

@@ -9,7 +9,7 @@ mod select;
 
 use super::state::{Overlay, Page, Screen, SpotCheck, State};
 use super::{Action, Effect, Input, InputKind, Notice, Query};
-use crate::domain::Filter;
+use crate::domain::{Filter, Shown};
 
 /// Between two renewals of a claim, in milliseconds: a quarter of its life.
 const RENEWED_MS: i64 = 30_000;
@@ -133,10 +133,13 @@ impl State {
     }
 
     /// A frame has shown the state as it is.
-    fn drawn(&mut self, shown: crate::domain::Shown) {
+    fn drawn(&mut self, shown: Shown) {
         if self.screen == Screen::Sample
             && let Some(desk) = &mut self.desk
         {
+            if let (Shown::Sample { zoom, .. }, None) = (&shown, self.look.zoom) {
+                self.look.fitted = *zoom;
+            }
             desk.drawn(shown);
         }
         if let Some(Overlay::Preview(preview)) = &mut self.overlay {

@@ -1,6 +1,5 @@
 //! The event loop: everything that waits is handled, then one frame is drawn.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -299,7 +298,9 @@ impl App {
         let mut zoom = None;
         for (slot, _, arrived) in &shown.pictures {
             let wanted = &shown.scene.slots[*slot].wanted;
-            let Some(desk) = self.state.desk.as_ref().filter(|desk| desk.entry().id == wanted.sample && !wanted.thumbnail) else {
+            let Some(desk) =
+                self.state.desk.as_ref().filter(|desk| desk.entry().id == wanted.sample && !wanted.thumbnail && !wanted.close_up)
+            else {
                 continue;
             };
             let known = match wanted.role {
@@ -327,14 +328,12 @@ impl App {
 
     /// Everything that is in sight, then what will be next.
     fn wanted(&self, shown: &Shown) -> Vec<Wanted> {
-        let slots = shown.scene.slots.iter();
-        let mut wanted: Vec<Wanted> = slots.clone().map(|slot| slot.wanted.clone()).collect();
+        let mut wanted: Vec<Wanted> = shown.scene.slots.iter().map(|slot| slot.wanted.clone()).collect();
         if self.state.screen == review::Screen::Sample {
-            let places: VecDeque<_> = slots.collect();
             for sample in self.neighbours.iter().skip(1) {
                 let Some(entry) = self.known(sample) else { continue };
                 let form = Form::new(self.state.schema.clone(), entry.clone());
-                wanted.extend(places.iter().map(|slot| view::with_sample(&self.state, &slot.wanted, &form)));
+                wanted.extend(view::ahead(&self.state, &shown.scene, &form));
             }
         }
         wanted

@@ -20,7 +20,7 @@ use crate::graphics::Detected;
 use crate::keys::{Hint, Keymap, Pending};
 use crate::review::{Layout, Point, Screen, State};
 
-pub(super) use sample::with_sample;
+pub(super) use sample::ahead;
 
 /// Everything that drawing reads.
 pub(super) struct Paint<'a> {
@@ -61,6 +61,8 @@ pub(super) enum Hit {
 #[derive(Debug, Default)]
 pub(super) struct Scene {
     pub slots: Vec<Slot>,
+    /// Columns and rows for the close-ups of a sample, nothing where there is no room for them.
+    pub close_ups: [(u16, u16); 2],
     /// Later ones lie on top.
     pub hits: Vec<(Rect, Hit)>,
     pub layout: Layout,

@@ -8,6 +8,7 @@ use super::super::context::Context;
 use super::super::output::Failure;
 use super::super::plan::Folders;
 use super::TrainArgs;
+use crate::boards::DefectMode;
 use crate::config::{self, FILE_NAME, Language, Light, Project, Template};
 use crate::conversation::{Recipe, SamplingPlan};
 use crate::domain::{ApprovedSample, FieldKind, ImageRef, Kind, Schema, Split, Value, stable_hash};
@@ -67,14 +68,31 @@ pub(super) fn source(context: &Context, args: &TrainArgs) -> Result<Source, Fail
     }
 }
 
+/// A defect, and how many times as often as the others it is drawn.
+pub(super) fn often(text: &str) -> Result<(DefectMode, u8), String> {
+    let (id, times) = text.split_once('=').ok_or("expected a defect mode and a number, such as burr=4")?;
+    let mode = DefectMode::ALL.into_iter().find(|mode| mode.id() == id);
+    let mode = mode.ok_or_else(|| format!("expected one of {}, got {id:?}", DefectMode::ALL.map(DefectMode::id).join(", ")))?;
+    let times = times.parse().ok().filter(|times| (1..=100).contains(times));
+    Ok((mode, times.ok_or("expected a whole number from 1 to 100 behind the =")?))
+}
+
 fn boards_plan(args: &TrainArgs, seed: u64) -> BoardsPlan {
+    let plan = BoardsPlan::default();
+    let more = |(mode, times): &(DefectMode, u8)| {
+        // A mode that does not occur yet is drawn as well.
+        let there = u8::from(plan.modes.contains(mode));
+        std::iter::repeat_n(*mode, usize::from(times.saturating_sub(there)))
+    };
+    let modes = plan.modes.iter().copied().chain(args.often.iter().flat_map(more)).collect();
     BoardsPlan {
         seed,
+        modes,
         width: args.width,
         one_shot: args.one_shot_share as f32,
         kept: args.keep as usize,
         photometry: if args.no_augment { Photometry::NONE } else { Photometry::LIGHT },
-        ..BoardsPlan::default()
+        ..plan
     }
 }
 
@@ -84,7 +102,10 @@ fn boards(args: &TrainArgs, seed: u64, recipe: Recipe) -> Result<Boards, Failure
 
 fn held_boards(args: &TrainArgs, seed: u64, recipe: Recipe) -> Result<Held, Failure> {
     let seed = stable_hash(seed, &["held out"]);
-    let plan = BoardsPlan { kept: 0, photometry: Photometry::NONE, ..boards_plan(args, seed) };
+    let mut plan = BoardsPlan { kept: 0, photometry: Photometry::NONE, ..boards_plan(args, seed) };
+    // What occurs more often in training is measured as often as everything else.
+    plan.modes.sort_unstable();
+    plan.modes.dedup();
     // Half of them are of one kind: enough of either come up.
     Ok(Held { examples: Arc::new(Boards::new(plan, recipe)?), count: 4 * u64::from(args.evaluate_on) })
 }

@@ -7,6 +7,7 @@ use ratatui::text::Span;
 use super::Paint;
 use super::words::{fill, popup, put, span, wrap};
 use crate::conversation::{Conversation, ImageRole, Part, Role};
+use crate::keys::HelpRow;
 use crate::review::{Page, Scope};
 
 type Lines = Vec<Vec<Span<'static>>>;
@@ -40,16 +41,21 @@ fn help(paint: &Paint<'_>, scope: Scope, width: usize) -> Lines {
     let mut lines: Lines = Vec::new();
     let mut section = None;
     let key_width = (width / 3).clamp(14, 30);
-    for row in paint.keymap.help(scope) {
-        if section != Some(row.scope) {
+    let rows = paint.keymap.help(scope);
+    let text = |row: &HelpRow| (row.scope, paint.state.language.help(row.action));
+    for alike in rows.chunk_by(|row, next| text(row) == text(next)) {
+        let (first, last) = (&alike[0], &alike[alike.len() - 1]);
+        if section != Some(first.scope) {
             if section.is_some() {
                 lines.push(Vec::new());
             }
-            section = Some(row.scope);
-            lines.push(vec![span(row.scope.name(), paint.theme.strong)]);
+            section = Some(first.scope);
+            lines.push(vec![span(first.scope.name(), paint.theme.strong)]);
         }
-        let keys = fill(&row.keys.join("  "), key_width);
-        lines.push(vec![span(format!("  {keys} "), paint.theme.focus), span(paint.state.language.help(row.action), paint.theme.text)]);
+        let keys = first.keys.join("  ");
+        let keys = if alike.len() == 1 { keys } else { format!("{keys} … {}", last.keys.join("  ")) };
+        let keys = fill(&keys, key_width);
+        lines.push(vec![span(format!("  {keys} "), paint.theme.focus), span(text(first).1, paint.theme.text)]);
     }
     if let Some(detected) = paint.detected {
         lines.push(Vec::new());

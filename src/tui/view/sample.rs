@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::words::{cut, put, span};
 use super::{Hit, Paint, Scene, Slot, form};
 use crate::conversation::ImageRole;
-use crate::domain::Value;
+use crate::domain::{Field, Value};
 use crate::graphics::{Adjust, Look, View, Zoom};
 use crate::review::{Face, Form, Picture, State};
 use crate::tui::gallery::Wanted;
@@ -17,12 +17,29 @@ struct Places {
     reference: Rect,
     exemplar: Rect,
     form: Rect,
+    close_ups: Option<[Rect; 2]>,
+}
+
+/// From so many rows on there is room for close-ups below the form.
+const TALL: u16 = 30;
+
+/// The form above, query and reference at the place in question below.
+fn shared(column: Rect) -> (Rect, Option<[Rect; 2]>) {
+    if column.height < TALL {
+        return (column, None);
+    }
+    let half = column.width.saturating_sub(2) / 2;
+    // As high as wide on the glass, a cell being twice as high as wide.
+    let low = (half / 2 + 1).min(column.height / 2);
+    let below = Rect { x: column.x + 1, y: column.bottom() - low, width: half, height: low };
+    (Rect { height: column.height - low, ..column }, Some([below, Rect { x: below.right() + 1, ..below }]))
 }
 
 fn places(body: Rect) -> Places {
     let form_width = (body.width * 2 / 5).clamp(34, 56);
     let form = Rect { x: body.right() - form_width, width: form_width, ..body };
     let left = Rect { width: body.width - form_width - 1, ..body };
+    let (form, close_ups) = shared(form);
     if left.width >= 96 {
         // Wide: the small ones one above the other.
         let side = left.width / 3;
@@ -33,6 +50,7 @@ fn places(body: Rect) -> Places {
             reference: Rect { height: top, ..small },
             exemplar: Rect { y: small.y + top, height: bottom, ..small },
             form,
+            close_ups,
         }
     } else {
         let low = (left.height * 3 / 8).max(4);
@@ -43,6 +61,7 @@ fn places(body: Rect) -> Places {
             reference: Rect { width: half, ..below },
             exemplar: Rect { x: left.x + half + 1, width: left.width - half - 1, ..below },
             form,
+            close_ups,
         }
     }
 }
@@ -72,6 +91,44 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &m
         buffer.set_string(places.form.x - 1, y, "│", paint.theme.border);
     }
     form::draw(paint, desk, Rect { x: places.form.x + 1, width: places.form.width - 1, ..places.form }, buffer, scene);
+    if let Some(areas) = places.close_ups {
+        let titles = [say("close-up", "拡大"), say("reference there", "参照の同じ所")];
+        for (number, ((area, role), title)) in areas.into_iter().zip(CLOSE_UPS).zip(titles).enumerate() {
+            let room = below_caption(area);
+            scene.close_ups[number] = (room.width, room.height);
+            if let Some(wanted) = close_up(state, &desk.form, role, scene.close_ups[number]) {
+                put(buffer, area, 0, vec![span(title, paint.theme.dim)]);
+                scene.hits.push((room, Hit::Picture(scene.slots.len())));
+                scene.slots.push(Slot { pane: FIRST_CLOSE_UP + number as u8, area: room, wanted });
+            }
+        }
+    }
+}
+
+/// Pictures of the place in question: of the query, and of the reference.
+const CLOSE_UPS: [ImageRole; 2] = [ImageRole::Query, ImageRole::Reference];
+/// The first of their panes, behind the three whole pictures.
+const FIRST_CLOSE_UP: u8 = 4;
+
+/// The place that the form names, or else the one that the label or the prediction names, large.
+fn close_up(state: &State, form: &Form, role: ImageRole, room: (u16, u16)) -> Option<Wanted> {
+    let mut wanted = Wanted { close_up: true, ..wanted(state, form, role, room, false) };
+    let entry = form.entry();
+    let said = |field: &Field| entry.prediction.as_ref().and_then(|said| said.fields.get(&field.id)).map(|said| &said.value);
+    for (number, field) in form.fields().iter().enumerate() {
+        for value in [form.value(number), entry.label.get(&field.id), said(field)] {
+            match value {
+                Some(Value::Address(Some(address))) => wanted.cell = wanted.cell.or(Some(*address)),
+                Some(Value::Box(Some(area))) => wanted.area = wanted.area.or(Some(*area)),
+                _ => {}
+            }
+        }
+    }
+    (wanted.cell.is_some() || wanted.area.is_some()).then_some(wanted)
+}
+
+fn below_caption(area: Rect) -> Rect {
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
 }
 
 /// The large picture alone.
@@ -110,7 +167,7 @@ fn pane(paint: &Paint<'_>, buffer: &mut Buffer, scene: &mut Scene, number: u8, a
         caption.push(span(told.concat(), paint.theme.focus));
     }
     put(buffer, area, 0, caption);
-    let room = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let room = below_caption(area);
     if room.height == 0 || room.width == 0 {
         return;
     }
@@ -138,6 +195,7 @@ fn wanted(state: &State, form: &Form, role: ImageRole, room: (u16, u16), large: 
         grid: false,
         cell: None,
         area: None,
+        close_up: false,
         room,
         thumbnail: false,
     };
@@ -169,12 +227,16 @@ fn mark(state: &State, form: &Form, wanted: &mut Wanted) {
     }
 }
 
-/// The same picture of another sample.
-pub(in crate::tui) fn with_sample(state: &State, wanted: &Wanted, form: &Form) -> Wanted {
-    let mut other = Wanted { sample: form.entry().id.clone(), ..wanted.clone() };
-    let large = wanted.cell.is_some() || wanted.area.is_some() || matches!(wanted.role, ImageRole::Query | ImageRole::Difference);
-    if large {
-        mark(state, form, &mut other);
-    }
-    other
+/// The same pictures of another sample.
+pub(in crate::tui) fn ahead(state: &State, scene: &Scene, form: &Form) -> Vec<Wanted> {
+    let whole = scene.slots.iter().map(|slot| &slot.wanted).filter(|wanted| !wanted.close_up).map(|wanted| {
+        let mut other = Wanted { sample: form.entry().id.clone(), ..wanted.clone() };
+        let large = wanted.cell.is_some() || wanted.area.is_some() || matches!(wanted.role, ImageRole::Query | ImageRole::Difference);
+        if large {
+            mark(state, form, &mut other);
+        }
+        other
+    });
+    let near = CLOSE_UPS.into_iter().zip(scene.close_ups).filter(|(_, room)| room.1 > 0);
+    whole.chain(near.filter_map(|(role, room)| close_up(state, form, role, room))).collect()
 }

@@ -142,6 +142,7 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &m
             grid: false,
             cell: None,
             area: None,
+            close_up: false,
             room: (area.width, area.height),
             thumbnail: true,
         };
