@@ -124,7 +124,7 @@ fn figures() -> Statistics {
     };
     Statistics {
         fields: schema().fields().iter().map(field).collect(),
-        paces: vec![Pace { reviewer: reviewer("aki"), decided: 40, per_hour: 120.0 }],
+        paces: vec![Pace { reviewer: reviewer("aki"), decided: 40, per_hour: Some(120.0) }],
         undecided: 160,
         left_s: Some(4800.0),
     }

@@ -274,7 +274,9 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, AdapterError> {
 
 fn write(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
     let failed = |source| AdapterError::File { path: path.to_owned(), source };
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    // As other files: whoever else works on the project reads it too.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map(|_| ()).map_err(|error| failed(error.error))
 }

@@ -36,8 +36,8 @@ pub struct Pace {
     pub reviewer: ReviewerName,
     /// Samples decided.
     pub decided: u64,
-    /// Samples per hour, lately.
-    pub per_hour: f64,
+    /// Samples per hour of work, lately; `None` where too little was decided to tell.
+    pub per_hour: Option<f64>,
 }
 
 /// All figures of a project.

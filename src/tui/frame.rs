@@ -92,6 +92,7 @@ impl Screen {
             }
             after = drawn.after;
             view::draw_covers(paint, area, frame.buffer_mut(), &mut scene);
+            view::lift_spaces(frame.buffer_mut());
             shown = Some(Shown { scene, pictures, held_back });
         })?;
         {

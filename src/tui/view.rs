@@ -13,6 +13,7 @@ mod words;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 
 use super::gallery::Wanted;
 use super::theme::Theme;
@@ -116,6 +117,13 @@ pub(super) fn draw_covers(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer, sc
     }
     if let Some(area) = words::hints_area(paint, area) {
         words::hints(paint, area, buffer);
+    }
+}
+
+/// Words are underlined, not the spaces that keep them apart: called last.
+pub(super) fn lift_spaces(buffer: &mut Buffer) {
+    for cell in buffer.content.iter_mut().filter(|cell| cell.symbol() == " ") {
+        cell.modifier.remove(Modifier::UNDERLINED);
     }
 }
 

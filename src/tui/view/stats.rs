@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::words::{bar, cut, duration, fill, put, span};
 use super::{Hit, Paint, Scene};
-use crate::review::{FieldStatistics, Point};
+use crate::review::{FieldStatistics, Pace, Point};
 
 pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &mut Scene) {
     let state = paint.state;
@@ -36,8 +36,11 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer, scene: &m
         );
         line += 1;
     }
-    let pace: Vec<String> =
-        figures.paces.iter().map(|pace| format!("{} {} ({:.0}/h)", cut(pace.reviewer.as_str(), 16), pace.decided, pace.per_hour)).collect();
+    let told = |pace: &Pace| {
+        let per_hour = pace.per_hour.map(|per_hour| format!(" ({per_hour:.0}/h)")).unwrap_or_default();
+        format!("{} {}{per_hour}", cut(pace.reviewer.as_str(), 16), pace.decided)
+    };
+    let pace: Vec<String> = figures.paces.iter().map(told).collect();
     let left = figures.left_s.map(|left| format!(" · {} {}", say("left", "残り"), duration(left))).unwrap_or_default();
     let told = format!("  {} {}{left}   {}", figures.undecided, say("undecided", "件未決"), pace.join("  "));
     put(buffer, body, line, vec![span(cut(&told, usize::from(body.width)), paint.theme.text)]);
