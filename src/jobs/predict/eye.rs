@@ -1,6 +1,7 @@
 //! What the worker needs of a model, whatever it is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, RwLock};
 
 use crate::domain::{PredictionSource, SampleId};
 use crate::store::{PredictedFields, Store};
@@ -21,6 +22,10 @@ pub trait Eye: Sync {
 
     /// The most samples that are predicted together.
     fn most(&self) -> usize;
+
+    /// How many batches are under way at once, so that it has work while the answers of one are decided. From two on,
+    /// what somebody waits for is computed beside them.
+    fn lanes(&self) -> usize;
 
     /// Bytes of memory in use.
     fn memory(&self) -> Option<u64>;
@@ -52,21 +57,38 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Asks a model about a batch: where memory does not suffice or something is wrong with the whole, half of it at a time.
-/// `shrink` learns how many may be too many. An error is a fault after which the model cannot be asked any more.
+/// Asks a model about a batch, beside the batches of other lanes; where memory does not suffice or something is wrong with
+/// the whole, alone (`crowd` is held by every lane that asks) and half of it at a time. `shrink` learns how many may be too
+/// many. An error is a fault after which the model cannot be asked any more.
 pub(super) fn ask<E: Eye>(
     eye: &E,
+    ready: Vec<E::Ready>,
+    crowd: &RwLock<()>,
+    shrink: &mut dyn FnMut(usize),
+) -> Result<Vec<Result<PredictedFields, String>>, String> {
+    if ready.is_empty() {
+        return Ok(Vec::new());
+    }
+    let beside = crowd.read().unwrap_or_else(PoisonError::into_inner);
+    let answers = guarded(|| eye.answer(&ready))?;
+    drop(beside);
+    match answers {
+        Ok(answers) => Ok(answers),
+        Err(trouble) => {
+            let _alone = crowd.write().unwrap_or_else(PoisonError::into_inner);
+            ask_less(eye, ready, trouble, shrink)
+        }
+    }
+}
+
+/// Goes on after a trouble with all of them.
+fn ask_less<E: Eye>(
+    eye: &E,
     mut ready: Vec<E::Ready>,
+    mut trouble: Trouble,
     shrink: &mut dyn FnMut(usize),
 ) -> Result<Vec<Result<PredictedFields, String>>, String> {
     let count = ready.len();
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let mut trouble = match guarded(|| eye.answer(&ready))? {
-        Ok(answers) => return Ok(answers),
-        Err(trouble) => trouble,
-    };
     if let Trouble::OutOfMemory(_) = trouble {
         eye.relieve();
         shrink((count / 2).max(1));
@@ -82,7 +104,12 @@ pub(super) fn ask<E: Eye>(
         return Ok(vec![Err(text)]);
     }
     let second = ready.split_off(count / 2);
-    let mut answers = ask(eye, ready, shrink)?;
-    answers.extend(ask(eye, second, shrink)?);
+    let mut answers = Vec::with_capacity(count);
+    for half in [ready, second] {
+        answers.extend(match guarded(|| eye.answer(&half))? {
+            Ok(answers) => answers,
+            Err(trouble) => ask_less(eye, half, trouble, shrink)?,
+        });
+    }
     Ok(answers)
 }

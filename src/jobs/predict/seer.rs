@@ -18,6 +18,8 @@ use crate::store::{PredictedFields, Store};
 
 /// How many samples are predicted together on the processor, and elsewhere.
 const MOST: (usize, usize) = (8, 32);
+/// How many batches an accelerator has under way.
+const LANES: usize = 2;
 /// How much more patient the threads are than those of the screen.
 const NICE: i32 = 10;
 
@@ -156,7 +158,9 @@ impl Eye for Seer {
     }
 
     fn answer(&self, ready: &[Prepared]) -> Result<Vec<Result<PredictedFields, String>>, Trouble> {
-        match self.pool.install(|| self.predictor.predict_at_once(ready)) {
+        let answers = || self.predictor.predict_at_once(ready);
+        // Beside an accelerator, whoever asks it must not be given images to resize while he waits for an answer.
+        match if self.device.is_cpu() { self.pool.install(answers) } else { answers() } {
             Ok(answers) => {
                 Ok(answers.into_iter().map(|answer| answer.map(|decision| decision.fields).map_err(|error| error.to_string())).collect())
             }
@@ -171,6 +175,10 @@ impl Eye for Seer {
 
     fn most(&self) -> usize {
         self.most.max(1)
+    }
+
+    fn lanes(&self) -> usize {
+        if self.device.is_cpu() { 1 } else { LANES }
     }
 
     fn memory(&self) -> Option<u64> {

@@ -1,8 +1,12 @@
-//! Predicting with a loaded model: one thread reads images ahead, one asks the model, one stores what it said.
+//! Predicting with a loaded model: one thread reads images ahead, some ask the model, one stores what it said.
+//!
+//! An accelerator has a batch in each of two lanes, so that it computes one while the answers of the other are decided. A
+//! third lane is for whoever waits at a screen alone: his sample does not stand behind a batch but shares the device
+//! with what is under way. The processor has one lane, which takes what is urgent first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::board::{Shared, model_of};
@@ -115,35 +119,90 @@ pub(super) fn serve<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, s
     Ok(())
 }
 
+/// What a lane takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// What somebody waits for.
+    Urgent,
+    /// Whatever is ready, what is urgent first.
+    All,
+}
+
+/// The lanes of a model that has so many batches under way.
+fn lanes(count: usize) -> Vec<Lane> {
+    let mut lanes = vec![Lane::All; count.max(1)];
+    if count > 1 {
+        lanes.push(Lane::Urgent);
+    }
+    lanes
+}
+
+/// What the lanes of a model share.
+struct Lanes<'a, E: Eye, L> {
+    shared: &'a Shared,
+    eye: &'a E,
+    leaves: &'a L,
+    told: &'a SyncSender<Said>,
+    slots: Slots<E::Ready>,
+    measure: Measure,
+    /// Held by every lane that asks the model.
+    crowd: RwLock<()>,
+}
+
 /// Asks the model about batch after batch, while another thread reads ahead.
-fn compute<E: Eye>(shared: &Shared, office: &Office, eye: &E, leaves: &(impl Fn() -> bool + Sync), told: &SyncSender<Said>) {
-    let slots = Slots { batches: Mutex::new([None, None]), filled: Condvar::new() };
-    let measure = Measure { most: AtomicUsize::new(eye.most()), micros_per_sample: AtomicU64::new(0), patient: !office.screen };
+fn compute<E: Eye, L: Fn() -> bool + Sync>(shared: &Shared, office: &Office, eye: &E, leaves: &L, told: &SyncSender<Said>) {
+    let lanes = lanes(eye.lanes());
+    let all = Lanes {
+        shared,
+        eye,
+        leaves,
+        told,
+        slots: Slots { batches: Mutex::new([None, None]), filled: Condvar::new() },
+        measure: Measure { most: AtomicUsize::new(eye.most()), micros_per_sample: AtomicU64::new(0), patient: !office.screen },
+        crowd: RwLock::new(()),
+    };
+    let Some((first, others)) = lanes.split_first() else { return };
     std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().name("predicting: read".to_owned());
-        let (slots, measure) = (&slots, &measure);
-        let spawned = reader.spawn_scoped(scope, move || {
-            let ended = guarded(|| read(shared, office, eye, slots, measure, leaves));
+        let all = &all;
+        let named = |name: &str| std::thread::Builder::new().name(format!("predicting: {name}"));
+        let reads = move || {
+            let ended = guarded(|| read(shared, office, eye, &all.slots, &all.measure, leaves));
             if let Some(problem) = ended.map_or_else(Some, |done| done.err().map(|error| error.to_string())) {
                 shared.change(|wants| wants.fail(&problem));
             }
-        });
-        if let Err(error) = spawned {
-            return shared.change(|wants| wants.fail(&error.to_string()));
+        };
+        let mut spawned = named("read").spawn_scoped(scope, reads).map(drop);
+        for lane in others {
+            spawned = spawned.and_then(|()| named("ask").spawn_scoped(scope, move || all.serve(*lane)).map(drop));
         }
-        while !leaves() {
-            let Some(batch) = next(slots) else { continue };
+        match spawned {
+            Ok(()) => all.serve(*first),
+            Err(error) => shared.change(|wants| wants.fail(&error.to_string())),
+        }
+    });
+    // What was read in vain is still wanted.
+    for batch in all.slots.batches().iter_mut().filter_map(Option::take) {
+        shared.return_all(&batch.source, batch.items);
+    }
+}
+
+impl<E: Eye, L: Fn() -> bool + Sync> Lanes<'_, E, L> {
+    /// Asks the model about what is ready for a lane, until nobody wants it any more or it fails.
+    fn serve(&self, lane: Lane) {
+        let shared = self.shared;
+        while !(self.leaves)() {
+            let Some(batch) = next(&self.slots, lane) else { continue };
             // The reader may go on filling; it looks while it holds the board.
             drop(shared.board());
             shared.changed.notify_all();
             let Batch { source, items, ready } = batch;
             let (count, started) = (ready.len(), Instant::now());
-            match ask(eye, ready, &mut |most| measure.shrink(most)) {
+            match ask(self.eye, ready, &self.crowd, &mut |most| self.measure.shrink(most)) {
                 Ok(answers) => {
-                    measure.learn(count, started.elapsed());
-                    shared.memory.store(eye.memory().unwrap_or(0), Ordering::Relaxed);
+                    self.measure.learn(count, started.elapsed());
+                    shared.memory.store(self.eye.memory().unwrap_or(0), Ordering::Relaxed);
                     let answers = items.into_iter().zip(answers).map(|((item, id), answer)| (item, id, answer)).collect();
-                    if told.send(Said { source, answers }).is_err() {
+                    if self.told.send(Said { source, answers }).is_err() {
                         return;
                     }
                 }
@@ -154,21 +213,18 @@ fn compute<E: Eye>(shared: &Shared, office: &Office, eye: &E, leaves: &(impl Fn(
                 }
             }
         }
-    });
-    // What was read in vain is still wanted.
-    for batch in slots.batches().iter_mut().filter_map(Option::take) {
-        shared.return_all(&batch.source, batch.items);
     }
 }
 
-/// The next batch that is ready, the urgent one first; `None` when there is none for a while.
-fn next<R>(slots: &Slots<R>) -> Option<Batch<R>> {
+/// The next batch that is ready for a lane, the urgent one first; `None` when there is none for a while.
+fn next<R>(slots: &Slots<R>, lane: Lane) -> Option<Batch<R>> {
+    let take = |[urgent, rest]: &mut [Option<Batch<R>>; 2]| urgent.take().or_else(|| if lane == Lane::All { rest.take() } else { None });
     let mut batches = slots.batches();
-    if batches.iter().all(Option::is_none) {
-        batches = slots.filled.wait_timeout(batches, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner).0;
+    if let Some(batch) = take(&mut batches) {
+        return Some(batch);
     }
-    let [urgent, rest] = &mut *batches;
-    urgent.take().or_else(|| rest.take())
+    batches = slots.filled.wait_timeout(batches, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner).0;
+    take(&mut batches)
 }
 
 /// Reads ahead: what is urgent whenever it comes, one batch of the rest at a time.

@@ -1,6 +1,7 @@
 //! The worker with models that are made up: what it does first, what it does when they fail.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,10 @@ struct Stage {
     /// Batches that may be answered; none wait when it is `None`.
     gate: Mutex<Option<usize>>,
     opened: Condvar,
+    /// Batches under way at once; one when it is 0.
+    lanes: AtomicUsize,
+    /// Batches that are being answered, and the most that ever were.
+    under_way: Mutex<(Vec<usize>, usize)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,8 +62,31 @@ impl Stage {
         self.opened.notify_all();
     }
 
+    fn enter(&self, size: usize) -> Here<'_> {
+        let (sizes, most) = &mut *self.under_way.lock().unwrap();
+        sizes.push(size);
+        *most = sizes.len().max(*most);
+        Here(self, size)
+    }
+
+    /// How many samples each batch has that is being answered.
+    fn sizes(&self) -> Vec<usize> {
+        self.under_way.lock().unwrap().0.clone()
+    }
+
     fn batches(&self) -> Vec<Vec<SampleId>> {
         self.batches.lock().unwrap().clone()
+    }
+}
+
+/// A batch that is being answered.
+struct Here<'a>(&'a Stage, usize);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        let sizes = &mut self.0.under_way.lock().unwrap().0;
+        let place = sizes.iter().position(|size| *size == self.1).unwrap();
+        sizes.remove(place);
     }
 }
 
@@ -93,6 +121,7 @@ impl Eye for Actor {
     }
 
     fn answer(&self, ready: &[SampleId]) -> Result<Vec<Result<PredictedFields, String>>, Trouble> {
+        let _here = self.0.enter(ready.len());
         let mut gate = self.0.gate.lock().unwrap();
         while let Some(left) = *gate {
             if left > 0 {
@@ -119,6 +148,10 @@ impl Eye for Actor {
         4
     }
 
+    fn lanes(&self) -> usize {
+        self.0.lanes.load(Ordering::Relaxed).max(1)
+    }
+
     fn memory(&self) -> Option<u64> {
         Some(7 << 20)
     }
@@ -138,10 +171,15 @@ impl Scene {
     }
 
     fn with(samples: usize, troubles: &[Act], screen: bool) -> Self {
+        Self::in_lanes(samples, troubles, screen, 1)
+    }
+
+    fn in_lanes(samples: usize, troubles: &[Act], screen: bool, lanes: usize) -> Self {
         let (dir, store) = project(pins(), samples);
         drop(store);
         let stage = Arc::new(Stage::default());
         stage.troubles.lock().unwrap().extend(troubles.iter().cloned());
+        stage.lanes.store(lanes, Ordering::Relaxed);
         let jobs: Arc<Mutex<Vec<Job>>> = Arc::default();
         let predicting = worker(&dir, &stage, &jobs, screen);
         Self { dir, stage, jobs, predicting }
@@ -339,6 +377,55 @@ fn a_cancelled_task_stops_and_can_be_taken_up_again() {
     until(|| scene.store().predictions(&id(39)).unwrap().pop());
     scene.predicting.raise(task);
     until(|| (scene.predictions("demo") == 39).then_some(()));
+}
+
+#[test]
+fn an_accelerator_has_two_batches_under_way_and_whoever_waits_beside_them() {
+    let scene = Scene::in_lanes(60, &[], false, 2);
+    scene.stage.let_pass(0);
+    let task = scene.predict_all();
+    until(|| (scene.stage.sizes() == [4, 4]).then_some(()));
+    // A third of the rest is ready and waits; what is on the screen does not.
+    until(|| (scene.predicting.shared.board().wants.task(task)?.taken == 12).then_some(()));
+    scene.predicting.want(Priority::Now, ids([50]));
+    until(|| (scene.stage.sizes() == [4, 4, 1]).then_some(()));
+    scene.stage.let_pass(1000);
+    assert_eq!(scene.ended(task).failed, 1);
+    assert_eq!(scene.predictions("demo"), 59);
+    let each: Vec<SampleId> = scene.stage.batches().into_iter().flatten().collect();
+    assert_eq!(each.len(), 59, "each once: {each:?}");
+    assert_eq!(scene.stage.under_way.lock().unwrap().1, 3);
+}
+
+#[test]
+fn what_does_not_fit_beside_another_batch_is_tried_alone() {
+    let scene = Scene::in_lanes(8, &[Act::OutOfMemory], false, 2);
+    scene.stage.let_pass(0);
+    let task = scene.predict_all();
+    until(|| (scene.stage.sizes() == [4, 4]).then_some(()));
+    scene.stage.let_pass(1);
+    // The one that did not fit waits for the other one to end, which may not go on yet.
+    until(|| (*scene.stage.under_way.lock().unwrap() == (vec![4], 2)).then_some(()));
+    assert_eq!(*scene.stage.relieved.lock().unwrap(), 0);
+    scene.stage.let_pass(1000);
+    assert_eq!(scene.ended(task).made, 8);
+    let sizes: Vec<usize> = scene.stage.batches().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [4, 4, 2, 2]);
+    assert_eq!(*scene.stage.relieved.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_fault_in_one_lane_ends_the_others_and_loses_nothing() {
+    let scene = Scene::in_lanes(20, &[Act::Panics], false, 2);
+    scene.stage.let_pass(0);
+    let task = scene.predict_all();
+    until(|| (scene.stage.sizes() == [4, 4]).then_some(()));
+    scene.stage.let_pass(1000);
+    assert!(scene.ended(task).problem.unwrap().contains("index out of bounds"));
+    until(|| (*scene.stage.alive.lock().unwrap() == 0).then_some(()));
+    scene.predicting.raise(task);
+    until(|| scene.predicting.outcome(task).filter(|made| made.problem.is_none()));
+    assert_eq!(scene.predictions("demo"), 19);
 }
 
 #[test]
