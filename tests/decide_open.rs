@@ -10,7 +10,7 @@ use std::fmt::Write;
 use decide_support::{HashModel, bpe, frame, grammar, schema};
 use mekiki::config::Project;
 use mekiki::domain::Value;
-use mekiki::model::decide::{Decision, HfVocabulary, Node, Scored, Scorer, Settings, Step, Vocabulary, decide};
+use mekiki::model::decide::{Decision, Foresee, HfVocabulary, Node, Scored, Scorer, Settings, Step, Vocabulary, decide};
 use proptest::prelude::*;
 
 fn every_kind(rules: &str) -> Project {
@@ -127,8 +127,8 @@ struct Broken(HashModel, u8);
 
 impl Scorer for Broken {
     type Error = Infallible;
-    fn step(&mut self, steps: &[Step]) -> Result<Vec<Scored>, Infallible> {
-        let mut scored = self.0.step(steps)?;
+    fn step(&mut self, steps: &[Step], foresee: &Foresee<'_>) -> Result<Vec<Scored>, Infallible> {
+        let mut scored = self.0.step(steps, foresee)?;
         match self.1 {
             0 => scored.iter_mut().flat_map(|scored| scored.answers.iter_mut().flatten()).for_each(|(_, log)| *log = f32::NAN),
             1 => scored.truncate(0),

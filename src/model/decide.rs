@@ -2,7 +2,9 @@
 //!
 //! A [`Grammar`] is made once from schema, answer template and vocabulary. [`decide`] walks it for a batch of samples
 //! over a [`Scorer`], which is the model. Forced tokens are fed in chunks together with the first decision that
-//! follows; every call of [`Scorer::step`] is one forward pass and one synchronisation for the whole batch.
+//! follows; every call of [`Scorer::step`] is one forward pass and one synchronisation for the whole batch. With what is
+//! asked goes what is likely to be asked next, by what was asked and decided before (`place.rs`), so that a model can read
+//! it in the same pass; a sample goes on by itself as long as its questions have been answered so.
 //!
 //! # Which probabilities these are
 //!
@@ -29,6 +31,7 @@
 mod branch;
 mod grammar;
 mod open;
+mod place;
 mod probabilities;
 pub(super) mod rules;
 mod segments;
@@ -40,7 +43,7 @@ use crate::domain::FieldId;
 
 pub use grammar::{Frame, Grammar};
 pub use vocabulary::{HfVocabulary, Vocabulary};
-pub use walk::{Decided, Decision, Effort, decide};
+pub use walk::{Decided, Decision, Effort, decide, decide_on};
 
 /// A place in the tree of tokens that a [`Scorer`] has seen; the scorer gives the numbers out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,18 +88,50 @@ pub struct Scored {
     pub answers: Vec<Vec<(u32, f32)>>,
 }
 
+/// A token that is likely to be asked about, or to lead to one that is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Foreseen {
+    /// The token before it, among those before it in its list; none for those right behind the step's tokens.
+    pub parent: Option<usize>,
+    /// The token.
+    pub token: u32,
+    /// Whether a question about what follows it is likely, too.
+    pub asks: bool,
+    /// How likely it is, 0 to 1; never more than its parent.
+    pub likely: f32,
+}
+
+/// How much of what may be asked is worth knowing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Appetite {
+    /// About so many tokens.
+    pub most: usize,
+    /// What is likelier than this.
+    pub least: f32,
+}
+
+/// Tells what is likely to be asked next, given one of the steps (by its index) that is asked now; likeliest first.
+pub type Foresee<'a> = dyn Fn(usize, Appetite) -> Vec<Foreseen> + 'a;
+
 /// A language model that has read the prompts.
 ///
 /// Nodes form a tree: each [`Step`] appends its tokens behind its parent and makes a new node; several steps may name
 /// one parent, which is a fork. A batched model keeps one cache of the prompt for each sample and, for each node, the
 /// keys and values of its own tokens; the steps of one call are the rows of one padded forward pass.
-pub trait Scorer {
+///
+/// A model may read more than it is asked about in the same pass (see [`Foresee`]), and then knows answers without a pass.
+pub trait Scorer: Sync {
     /// What can go wrong in the model.
     type Error: std::error::Error;
 
     /// Runs all steps, in one forward pass where memory allows, and answers in their order. This is the only place where a model
     /// has to wait for its device.
-    fn step(&mut self, steps: &[Step]) -> Result<Vec<Scored>, Self::Error>;
+    fn step(&mut self, steps: &[Step], foresee: &Foresee<'_>) -> Result<Vec<Scored>, Self::Error>;
+
+    /// The answers to all these steps, where they are known without asking a device.
+    fn known(&self, _steps: &[Step]) -> Option<Vec<Scored>> {
+        None
+    }
 
     /// No step will name these as a parent again. What lies below them still sees their tokens.
     fn release(&mut self, nodes: &[Node]);

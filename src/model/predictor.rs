@@ -12,13 +12,12 @@ mod prompts;
 mod scorer;
 mod source;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use prompts::Prepared;
 
@@ -31,6 +30,9 @@ use super::qwen_vl::{Cache, ImageEmbedding, Model};
 use crate::conversation::{Conversation, Part, Recipe, Role, Turn};
 use crate::domain::ContentHash;
 use crate::imaging::{ByteCache, ImageError};
+
+/// The threads that decide answers beside an accelerator.
+const DECIDING: usize = 4;
 
 /// Why a model cannot be made ready, or a sample not predicted.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,8 @@ pub struct Spent {
     pub effort: decide::Effort,
     /// The forward passes that it took.
     pub passes: usize,
+    /// The tokens that they read, those that were foreseen in vain included.
+    pub read: usize,
 }
 
 impl Settings {
@@ -122,8 +126,10 @@ pub struct Predictor {
     embeddings: Mutex<ByteCache<ContentHash, ImageEmbedding>>,
     prefixes: Mutex<ByteCache<ContentHash, Arc<Cache>>>,
     spent: Mutex<Spent>,
-    /// What the sample before was asked about.
-    habit: Mutex<scorer::Habit>,
+    /// The tokens of all values.
+    candidates: Vec<u32>,
+    /// Threads that decide, where the others make images ready for an accelerator.
+    pool: Option<ThreadPool>,
 }
 
 impl Predictor {
@@ -154,14 +160,20 @@ impl Predictor {
             None => Model::new(&config, &checkpoint, device, dtype)?,
             Some(adapter) => source::adapted(&config, &checkpoint, &Adapter::load(adapter)?, device, dtype)?,
         };
+        let pool = if device.is_cpu() {
+            None
+        } else {
+            ThreadPoolBuilder::new().num_threads(DECIDING).thread_name(|_| "deciding".to_owned()).build().ok()
+        };
         Ok(Self {
             model,
             processor,
-            grammar,
             embeddings: Mutex::new(ByteCache::new(settings.images)),
             prefixes: Mutex::new(ByteCache::new(settings.prefixes)),
             spent: Mutex::default(),
-            habit: Mutex::default(),
+            candidates: grammar.tokens(),
+            grammar,
+            pool,
             settings,
         })
     }
@@ -184,55 +196,6 @@ impl Predictor {
     /// Predicts a batch: one answer for each item, in their order.
     pub fn predict(&self, items: &[Item]) -> Vec<Result<Decision, PredictError>> {
         self.predict_prepared(self.prepare(items))
-    }
-
-    /// Predicts batch after batch; the images of a batch are read, decoded and resized while the one before is computed, and
-    /// what `take` does with answers goes beside both. On an accelerator two batches are under way at once, so that it
-    /// has work while the answers of one are decided. `take` gets each batch's answers in order, and ends the work by
-    /// returning `false`.
-    pub fn predict_all<I>(&self, batches: I, mut take: impl FnMut(Vec<Result<Decision, PredictError>>) -> bool)
-    where
-        I: IntoIterator<Item = Vec<Item>>,
-        I::IntoIter: Send,
-    {
-        let batches = batches.into_iter();
-        let workers = if self.model.device().is_cpu() { 1 } else { 2 };
-        std::thread::scope(|scope| {
-            let (sender, prepared) = sync_channel(1);
-            scope.spawn(move || {
-                for batch in batches.enumerate().map(|(nth, batch)| (nth, self.prepare(&batch))) {
-                    if sender.send(batch).is_err() {
-                        break;
-                    }
-                }
-            });
-            let prepared = Arc::new(Mutex::new(prepared));
-            let (sender, answered) = sync_channel(workers);
-            for _ in 0..workers {
-                let (prepared, sender) = (prepared.clone(), sender.clone());
-                scope.spawn(move || {
-                    let next = || prepared.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    while let Ok((nth, batch)) = next() {
-                        if sender.send((nth, self.predict_prepared(batch))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            // Whoever waits for them must see when the last of them has ended.
-            drop((prepared, sender));
-            let mut early = BTreeMap::new();
-            let mut wanted = 0;
-            for (nth, answers) in answered {
-                early.insert(nth, answers);
-                while let Some(answers) = early.remove(&wanted) {
-                    wanted += 1;
-                    if !take(answers) {
-                        return;
-                    }
-                }
-            }
-        });
     }
 
     /// Predicts items whose images are ready. Where the device's memory does not suffice, half of them at a time.
@@ -276,16 +239,15 @@ impl Predictor {
     fn decide_together(&self, prompts: &[Prepared]) -> Result<Vec<Result<Decision, PredictError>>, ModelError> {
         let cache = self.read(prompts)?;
         let start = Instant::now();
-        let habit = self.habit.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache, &habit);
-        let decided = decide::decide(&mut tree, &self.grammar, &nodes, &self.settings.decide)?;
+        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache, &self.candidates);
+        let decided = decide::decide_on(self.pool.as_ref(), &mut tree, &self.grammar, &nodes, &self.settings.decide)?;
         self.spend(start, |spent| &mut spent.answers)?;
         {
             let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
             spent.effort += decided.effort;
             spent.passes += tree.passes();
+            spent.read += tree.tokens();
         }
-        *self.habit.lock().unwrap_or_else(PoisonError::into_inner) = tree.habit();
         Ok(decided.answers.into_iter().map(|answer| answer.map_err(PredictError::from)).collect())
     }
 

@@ -1,15 +1,14 @@
 //! Small language models and tokenizers for the tests of deciding.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mekiki::config::{self, Project};
 use mekiki::domain::{Field, Label, Value};
-use mekiki::model::decide::{Asked, Frame, Grammar, HfVocabulary, Node, Scored, Scorer, Step, Vocabulary};
+use mekiki::model::decide::{Asked, Foresee, Frame, Grammar, HfVocabulary, Node, Scored, Scorer, Step, Vocabulary};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
@@ -71,12 +70,12 @@ pub struct HashModel {
     pub reach: f32,
     nodes: Vec<Vec<u32>>,
     released: BTreeSet<Node>,
-    known: RefCell<HashMap<Vec<u32>, Vec<f32>>>,
+    known: Mutex<HashMap<Vec<u32>, Vec<f32>>>,
 }
 
 impl HashModel {
     pub fn new(vocabulary: &HfVocabulary, seed: u64, reach: f32) -> Self {
-        Self { size: vocabulary.len(), seed, reach, nodes: Vec::new(), released: BTreeSet::new(), known: RefCell::default() }
+        Self { size: vocabulary.len(), seed, reach, nodes: Vec::new(), released: BTreeSet::new(), known: Mutex::default() }
     }
 
     pub fn prompt(&mut self, tokens: &[u32]) -> Node {
@@ -92,7 +91,7 @@ impl HashModel {
     /// Log-probabilities of every token behind these.
     pub fn logs(&self, tokens: &[u32]) -> Vec<f32> {
         let context = tokens[tokens.len().saturating_sub(3)..].to_vec();
-        if let Some(known) = self.known.borrow().get(&context) {
+        if let Some(known) = self.known.lock().unwrap().get(&context) {
             return known.clone();
         }
         let logit = |token: u32| {
@@ -107,7 +106,7 @@ impl HashModel {
         let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
         let logs: Vec<f32> = logits.iter().map(|logit| logit - top - sum.ln()).collect();
-        self.known.borrow_mut().insert(context, logs.clone());
+        self.known.lock().unwrap().insert(context, logs.clone());
         logs
     }
 
@@ -120,7 +119,7 @@ impl HashModel {
 impl Scorer for HashModel {
     type Error = Infallible;
 
-    fn step(&mut self, steps: &[Step]) -> Result<Vec<Scored>, Infallible> {
+    fn step(&mut self, steps: &[Step], _: &Foresee<'_>) -> Result<Vec<Scored>, Infallible> {
         let mut scored = Vec::new();
         for step in steps {
             assert!(!step.tokens.is_empty() && !step.wants.is_empty(), "{step:?}");

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::grammar::{Candidate, Choices, Grammar};
 use super::open::Decode;
+use super::place::{Allowed, Classes, Place, foresee, with};
 use super::probabilities::normalise;
 use super::trie::Search;
-use super::{Asked, Node, Scored, Settings, Step, Want};
+use super::{Appetite, Asked, Foreseen, Node, Scored, Settings, Step, Want};
 use crate::domain::Value;
 
 /// What the earlier fields were decided to be, and where the model stands.
@@ -20,7 +21,7 @@ pub(super) struct Branch {
     /// Tokens of the pending ones whose probability is still to be asked for: forced values.
     marks: Vec<Mark>,
     /// By field; `None` where it is not decided or no rule looks at it.
-    classes: Vec<Option<u16>>,
+    classes: Classes,
     pub(super) values: Vec<Value>,
     /// The whole answer so far.
     pub(super) tokens: Vec<u32>,
@@ -39,7 +40,7 @@ struct Mark {
 
 #[derive(Debug)]
 enum Work {
-    Search(Search, Vec<Arc<Candidate>>),
+    Search(Search),
     Decode(Decode),
     Ready(Vec<Outcome>),
 }
@@ -48,6 +49,8 @@ enum Work {
 #[derive(Debug)]
 pub(super) struct Outcome {
     candidate: Arc<Candidate>,
+    /// Where it was chosen, and as which of the candidates, where there was a choice.
+    chosen: Option<(Arc<Place>, usize)>,
     pub(super) p: f64,
     node: Node,
     pending: Vec<u32>,
@@ -88,56 +91,38 @@ impl Branch {
 
     /// Takes up a group: forced at once where only one candidate is left. `false` where none is.
     pub(super) fn begin(&mut self, grammar: &Grammar, group: usize, settings: &Settings) -> bool {
-        let place = &grammar.groups[group];
-        let keeps = |candidate: &Arc<Candidate>| grammar.rules.completable(&self.with(place.first, &candidate.classes));
-        let allowed: Vec<Arc<Candidate>> = match &place.choices {
-            Choices::Listed(candidates) => candidates.iter().filter(|candidate| keeps(candidate)).cloned().collect(),
-            Choices::Open(open) => {
-                let others = grammar.rules.unnamed(place.first);
-                if grammar.rules.completable(&self.with(place.first, &[others])) {
-                    self.tokens.extend_from_slice(&place.lead);
-                    self.pending.extend_from_slice(&place.lead);
-                    self.work = Work::Decode(Decode::new(open, self.node, self.pending.clone()));
-                    return true;
-                }
-                let mut named: Vec<&Value> = grammar.rules.named(place.first).collect();
-                named.sort();
-                named.dedup();
-                named.into_iter().filter_map(|value| grammar.candidate(place, value)).filter(keeps).collect()
-            }
-        };
-        self.tokens.extend_from_slice(&place.lead);
+        let lead = &grammar.groups[group].lead;
+        let place = grammar.places.at(grammar, group, &self.classes);
+        self.tokens.extend_from_slice(lead);
         let mut feed = std::mem::take(&mut self.pending);
-        feed.extend_from_slice(&place.lead);
-        match allowed.as_slice() {
-            [] => return false,
-            [only] => {
+        feed.extend_from_slice(lead);
+        match (&place.choices, &grammar.groups[group].choices) {
+            (Allowed::One(only), _) => {
                 let from = feed.len();
                 let marks = self.marks.drain(..).chain([Mark { group, from, to: from + only.own }]).collect();
                 feed.extend_from_slice(&only.tokens);
-                self.work = Work::Ready(vec![Outcome { candidate: only.clone(), p: 1.0, node: self.node, pending: feed, marks }]);
+                let outcome = Outcome { candidate: only.clone(), chosen: None, p: 1.0, node: self.node, pending: feed, marks };
+                self.work = Work::Ready(vec![outcome]);
             }
-            _ => {
+            (Allowed::Listed { .. }, _) => {
                 // The marks are places in what is fed first.
-                self.work = Work::Search(Search::new(&allowed, self.node, feed.clone(), settings), allowed);
+                self.work = Work::Search(Search::new(place, self.node, feed.clone(), settings));
                 self.pending = feed;
             }
+            (Allowed::Open, Choices::Open(open)) => {
+                self.work = Work::Decode(Decode::new(open, self.node, feed.clone()));
+                self.pending = feed;
+            }
+            (Allowed::Nothing | Allowed::Open, _) => return false,
         }
         true
-    }
-
-    /// The classes with those of a group's fields filled in.
-    fn with(&self, first: usize, classes: &[Option<u16>]) -> Vec<Option<u16>> {
-        let mut all = self.classes.clone();
-        all[first..first + classes.len()].copy_from_slice(classes);
-        all
     }
 
     /// The next steps; none when the group is decided.
     pub(super) fn ask(&mut self, grammar: &Grammar, group: usize) -> Vec<Step> {
         let place = &grammar.groups[group];
         let mut steps = match (&mut self.work, &place.choices) {
-            (Work::Search(search, _), _) => search.ask(),
+            (Work::Search(search), _) => search.ask(),
             (Work::Decode(decode), Choices::Open(open)) => {
                 while let Some(found) = decode.reached() {
                     // A text may break a rule, or its tokens the seam: then the next likeliest is looked for.
@@ -150,7 +135,7 @@ impl Branch {
                     if let Some(candidate) = kept {
                         self.outside.push(Outside { group, mass: 1.0 - found.allowed.exp() });
                         let pending = [self.pending.as_slice(), &candidate.tokens].concat();
-                        let outcome = Outcome { candidate, p: found.log.exp(), node: self.node, pending, marks: Vec::new() };
+                        let outcome = Outcome { candidate, chosen: None, p: found.log.exp(), node: self.node, pending, marks: Vec::new() };
                         self.work = Work::Ready(vec![outcome]);
                         return Vec::new();
                     }
@@ -175,6 +160,14 @@ impl Branch {
         Some(Step { parent: self.node, tokens: self.pending[..last].to_vec(), wants })
     }
 
+    /// What is likely to be asked behind one of the steps that were asked.
+    pub(super) fn foresee(&self, grammar: &Grammar, step: usize, appetite: Appetite) -> Vec<Foreseen> {
+        match &self.work {
+            Work::Search(search) => search.outlook(step).map_or_else(Vec::new, |from| foresee(grammar, &from, appetite)),
+            Work::Decode(_) | Work::Ready(_) => Vec::new(),
+        }
+    }
+
     /// Takes the answers to what was asked.
     pub(super) fn take(&mut self, grammar: &Grammar, group: usize, mut scored: Vec<Scored>) {
         let marks = std::mem::take(&mut self.marks);
@@ -186,7 +179,7 @@ impl Branch {
             }
         }
         match (&mut self.work, &grammar.groups[group].choices) {
-            (Work::Search(search, _), _) => search.take(&scored),
+            (Work::Search(search), _) => search.take(&scored),
             (Work::Decode(decode), Choices::Open(open)) => {
                 if let [scored] = scored.as_slice() {
                     if !self.pending.is_empty() {
@@ -209,13 +202,16 @@ impl Branch {
     /// The group's possible decisions, with probabilities; none where a decoding found no value.
     pub(super) fn outcomes(&mut self, group: usize) -> Vec<Outcome> {
         match std::mem::replace(&mut self.work, Work::Ready(Vec::new())) {
-            Work::Search(search, candidates) => {
-                let found = search.finish(&candidates);
+            Work::Search(search) => {
+                let place = Arc::clone(&search.place);
+                let Some((_, candidates)) = place.listed() else { return Vec::new() };
+                let found = search.finish();
                 let logs: Vec<f64> = found.iter().map(|found| found.log).collect();
                 let (probabilities, mass) = normalise(&logs);
                 self.outside.push(Outside { group, mass });
                 let outcome = |(found, p): (super::trie::Found, f64)| Outcome {
                     candidate: candidates[found.candidate].clone(),
+                    chosen: Some((Arc::clone(&place), found.candidate)),
                     p,
                     node: found.node,
                     pending: found.pending,
@@ -232,7 +228,7 @@ impl Branch {
     pub(super) fn nodes(&self, nodes: &mut BTreeSet<Node>) {
         nodes.insert(self.node);
         match &self.work {
-            Work::Search(search, _) => search.nodes(nodes),
+            Work::Search(search) => search.nodes(nodes),
             Work::Decode(decode) => decode.nodes(nodes),
             Work::Ready(outcomes) => nodes.extend(outcomes.iter().map(|outcome| outcome.node)),
         }
@@ -240,12 +236,15 @@ impl Branch {
 
     /// The branch that goes on from an outcome.
     pub(super) fn follow(&self, first: usize, outcome: &Outcome, weight: f64) -> Self {
+        if let Some((place, candidate)) = &outcome.chosen {
+            place.count_followed(*candidate);
+        }
         Self {
             weight,
             node: outcome.node,
             pending: outcome.pending.clone(),
             marks: outcome.marks.clone(),
-            classes: self.with(first, &outcome.candidate.classes),
+            classes: with(&self.classes, first, &outcome.candidate.classes),
             values: self.values.iter().chain(&outcome.candidate.values).cloned().collect(),
             tokens: [self.tokens.as_slice(), &outcome.candidate.tokens].concat(),
             work: Work::Ready(Vec::new()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::open::Open;
+use super::place::Places;
 use super::rules::Rules;
 use super::segments::{Run, Variant, Writer, Written, runs};
 use super::{GrammarError, Vocabulary};
@@ -25,6 +26,7 @@ pub struct Grammar {
     pub(super) vocabulary: Arc<dyn Vocabulary + Send + Sync>,
     pub(super) rules: Rules,
     pub(super) groups: Vec<Group>,
+    pub(super) places: Places,
     frame: Frame,
     /// The tokens of the frame's opening text by itself, with which prompts end.
     opening: Vec<u32>,
@@ -111,13 +113,23 @@ impl Grammar {
             groups.push(Group { first: run.fields.start, lead, start, end, choices });
             start = end;
         }
-        Ok(Self { template, fields, vocabulary, rules, groups, frame, opening, values, base })
+        Ok(Self { template, fields, vocabulary, rules, groups, places: Places::default(), frame, opening, values, base })
     }
 
     /// The part of a prompt's tokens that a model reads before the walk begins: all but the frame's opening text,
     /// which is walked with the answer, so that both are tokenised as they are when trained on.
     pub fn prompt<'t>(&self, tokens: &'t [u32]) -> Result<&'t [u32], GrammarError> {
         tokens.strip_suffix(self.opening.as_slice()).ok_or_else(|| GrammarError::Prompt { expected: self.frame.before.clone() })
+    }
+
+    /// All tokens of listed values, in ascending order: most questions are about some of them.
+    pub fn tokens(&self) -> Vec<u32> {
+        let listed = |group: &Group| if let Choices::Listed(candidates) = &group.choices { candidates.clone() } else { Vec::new() };
+        let candidates: Vec<Arc<Candidate>> = self.groups.iter().flat_map(listed).collect();
+        let mut tokens: Vec<u32> = candidates.iter().flat_map(|candidate| candidate.tokens[..candidate.own].iter().copied()).collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        tokens
     }
 
     /// How many fields have their values listed and how many are open, and the most that are decided together.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::branch::{Branch, Outcome};
@@ -53,10 +54,22 @@ impl std::ops::AddAssign for Effort {
 
 /// Decides all fields of a batch. `prompts` are the nodes behind the prompts' tokens, as [`Grammar::prompt`] cuts them.
 pub fn decide<S: Scorer>(scorer: &mut S, grammar: &Grammar, prompts: &[Node], settings: &Settings) -> Result<Decided, S::Error> {
+    decide_on(None, scorer, grammar, prompts, settings)
+}
+
+/// The same on threads of one's own, which nothing else keeps busy while a device waits to be asked.
+pub fn decide_on<S: Scorer>(
+    pool: Option<&ThreadPool>,
+    scorer: &mut S,
+    grammar: &Grammar,
+    prompts: &[Node],
+    settings: &Settings,
+) -> Result<Decided, S::Error> {
     let mut walks: Vec<Walk<'_>> = prompts.iter().map(|node| Walk::new(grammar, settings, *node)).collect();
     let mut effort = Effort::default();
     loop {
-        let asked: Vec<Vec<Vec<Step>>> = walks.par_iter_mut().map(Walk::ask).collect();
+        let model = &*scorer;
+        let asked: Vec<Vec<Vec<Step>>> = on(pool, || walks.par_iter_mut().map(|walk| walk.go_on(model)).collect());
         let steps: Vec<Step> = asked.iter().flatten().flatten().cloned().collect();
         if steps.is_empty() {
             release(scorer, &mut walks);
@@ -65,13 +78,29 @@ pub fn decide<S: Scorer>(scorer: &mut S, grammar: &Grammar, prompts: &[Node], se
         effort.calls += 1;
         effort.steps += steps.len();
         effort.tokens += steps.iter().map(|step| step.tokens.len()).sum::<usize>();
-        let mut scored = scorer.step(&steps)?.into_iter();
+        let branches =
+            asked.iter().enumerate().flat_map(|(walk, asked)| asked.iter().enumerate().map(move |(branch, steps)| (walk, branch, steps)));
+        let places: Vec<(usize, usize, usize)> =
+            branches.flat_map(|(walk, branch, steps)| (0..steps.len()).map(move |nth| (walk, branch, nth))).collect();
+        let foresee = |step: usize, appetite| {
+            let (walk, branch, nth) = places[step];
+            walks[walk].branches[branch].foresee(grammar, nth, appetite)
+        };
+        let mut scored = scorer.step(&steps, &foresee)?.into_iter();
         let answers = |asked: &Vec<Vec<Step>>| asked.iter().map(|steps| scored.by_ref().take(steps.len()).collect()).collect();
         let answers: Vec<Vec<Vec<Scored>>> = asked.iter().map(answers).collect();
-        walks.par_iter_mut().zip(asked).zip(answers).for_each(|((walk, asked), answers)| walk.take(&asked, answers));
+        on(pool, || walks.par_iter_mut().zip(asked).zip(answers).for_each(|((walk, asked), answers)| walk.take(&asked, answers)));
         release(scorer, &mut walks);
     }
-    Ok(Decided { answers: walks.into_par_iter().map(Walk::finish).collect(), effort })
+    Ok(Decided { answers: walks.into_iter().map(Walk::finish).collect(), effort })
+}
+
+/// Does something on these threads, or on those that are there.
+fn on<T: Send>(pool: Option<&ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
 }
 
 fn release<S: Scorer>(scorer: &mut S, walks: &mut [Walk<'_>]) {
@@ -158,6 +187,21 @@ impl<'g> Walk<'g> {
             return Vec::new();
         }
         self.branches.iter().map(|branch| branch.ask_marks().into_iter().collect()).collect()
+    }
+
+    /// Goes on as far as the model knows the answers; the steps that it has to be asked, by branch.
+    fn go_on<S: Scorer>(&mut self, model: &S) -> Vec<Vec<Step>> {
+        loop {
+            let asked = self.ask();
+            let steps: Vec<Step> = asked.iter().flatten().cloned().collect();
+            if steps.is_empty() {
+                return asked;
+            }
+            let Some(scored) = model.known(&steps) else { return asked };
+            let mut scored = scored.into_iter();
+            let answers = asked.iter().map(|steps| scored.by_ref().take(steps.len()).collect()).collect();
+            self.take(&asked, answers);
+        }
     }
 
     fn take(&mut self, asked: &[Vec<Step>], answers: Vec<Vec<Scored>>) {

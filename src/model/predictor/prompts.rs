@@ -5,15 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::images::{Image, Seen};
+use super::scorer::room;
 use super::{PredictError, Predictor};
 use crate::conversation::{Conversation, ImageRole};
 use crate::domain::ContentHash;
 use crate::imaging;
 use crate::model::ModelError;
 use crate::model::qwen_vl::{Cache, ImageEmbedding, Segment};
-
-/// Slots for the answers' tokens that are taken with a prompt; where they do not suffice, more are taken later.
-pub(super) const ROOM: usize = 96;
 
 /// A prompt in tokens, and its images, ready for the tower.
 #[derive(Debug, Clone)]
@@ -85,7 +83,7 @@ impl Predictor {
         let ends = |prompt: &Prepared| prompt.shared.last().map_or(0, |(end, _)| *end);
         let longest = prompts.iter().map(ends).max().unwrap_or(0) + prompts.iter().map(|p| p.ids.len() - ends(p)).max().unwrap_or(0);
         let parents: Vec<Option<&Arc<Cache>>> = prompts.iter().map(|p| p.shared.last().and_then(|(_, key)| known.get(key))).collect();
-        let mut cache = self.continued(&parents, longest + ROOM)?;
+        let mut cache = self.continued(&parents, longest + room(&self.model, prompts.len()))?;
         self.spend(start, |spent| &mut spent.shared)?;
         let start = Instant::now();
         let segments: Vec<Segment> = prompts.iter().map(|p| p.segment(ends(p)..p.ids.len(), &embeddings)).collect();

@@ -1,26 +1,60 @@
 //! The walk's questions answered by the network: each sample is a row of one cache, and all its branches lie in it.
 //!
-//! What was read stays: a question about tokens that a row has read needs no further pass. So a first pass can also read what
-//! is likely to be asked next, the paths that another sample was asked about.
+//! What was read stays: a question about tokens that a row has read needs no further pass. So a pass also reads what is likely
+//! to be asked next, and tells at once what it thinks of all values' tokens wherever a question is likely: the walk goes on
+//! without the device until it comes to what nobody foresaw.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use candle_core::{D, DType, Tensor};
 
-use super::prompts::ROOM;
 use crate::model::ModelError;
-use crate::model::decide::{Asked, Node, Scored, Scorer, Step};
+use crate::model::decide::{Appetite, Asked, Foresee, Foreseen, Node, Scored, Scorer, Step};
 use crate::model::qwen_vl::{Cache, Model, Run};
 
 /// The most logits that are computed at once, on the CPU and on others.
 const MOST_LOGITS: [usize; 2] = [1 << 26, 1 << 29];
-/// The most tokens, of all rows together, that are read before anybody has asked for them: as many as cost a GPU little
-/// beside the launching of a pass.
-const MOST_GUESSED: usize = 2048;
+/// The most tokens of values whose probabilities are told ahead; there are more where values are many and each a token.
+const MOST_CANDIDATES: usize = 1024;
 
-/// A tree of tokens behind a prompt: what stands before each, and its id. Parents come first.
-pub(super) type Habit = Vec<(Option<usize>, u32)>;
+/// How much is read that nobody has asked for yet.
+#[derive(Debug, Clone, Copy)]
+struct Guessing {
+    /// Tokens of a row in a pass, those included that were asked for: a shorter row is padded anyway.
+    width: usize,
+    /// How likely a token must be to be read.
+    least: f32,
+}
+
+impl Guessing {
+    /// What costs little beside the launching of a pass on an accelerator; on the processor every token costs.
+    fn of(model: &Model, rows: usize) -> Self {
+        if model.device().is_cpu() {
+            return Self { width: CPU_WIDTH, least: CPU_LEAST };
+        }
+        let [fewest, most] = ROW_WIDTH;
+        Self { width: (PASS_WIDTH / rows.max(1)).clamp(fewest, most), least: LEAST }
+    }
+}
+
+/// The tokens of a pass that are filled up with guesses, of all rows together.
+const PASS_WIDTH: usize = 2048;
+/// And of a row, at least and at most.
+const ROW_WIDTH: [usize; 2] = [32, 256];
+/// What is less likely than this is left out although there is room.
+const LEAST: f32 = 1e-4;
+/// The same on the processor.
+const CPU_WIDTH: usize = 64;
+const CPU_LEAST: f32 = 0.5;
+
+/// How many slots answers will take, so that the rows of a cache need not move.
+pub(super) fn room(model: &Model, rows: usize) -> usize {
+    ROOM + Guessing::of(model, rows).width
+}
+
+/// Slots for the answers' tokens besides those of a first pass; where they do not suffice, more are taken later.
+const ROOM: usize = 96;
 
 /// A token that a row has read behind its prompt.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +66,8 @@ struct Token {
     position: u32,
     /// The pass that read it, and its place in that pass's hidden states.
     read: (usize, usize),
-    /// Whether a step asked for it.
-    asked: bool,
+    /// Where the candidates' log-probabilities behind it are told.
+    told: Option<usize>,
 }
 
 /// A sample.
@@ -54,7 +88,7 @@ impl Row {
             return *known;
         }
         let position = parent.map_or(self.position, |parent| self.tokens[parent].position + 1);
-        self.tokens.push(Token { id, parent, slot: 0, position, read: (0, 0), asked: false });
+        self.tokens.push(Token { id, parent, slot: 0, position, read: (0, 0), told: None });
         self.next.insert((parent, id), self.tokens.len() - 1);
         self.tokens.len() - 1
     }
@@ -101,22 +135,33 @@ pub(super) struct Tree<'m> {
     rows: Vec<Row>,
     /// Of each pass, `[tokens, hidden]`.
     hidden: Vec<Tensor>,
-    /// Row and last token of each node.
-    places: BTreeMap<Node, (usize, Option<usize>)>,
-    next: u64,
-    /// What the first pass reads besides what it is asked for.
-    guess: Habit,
+    /// The tokens whose probabilities are told ahead, in ascending order.
+    candidates: Vec<u32>,
+    /// Their log-probabilities, one line for each place that was told.
+    told: Vec<Vec<f32>>,
+    guessing: Guessing,
+}
+
+/// A place of a row: behind the prompt, or behind a token.
+fn node(row: usize, token: Option<usize>) -> Node {
+    Node((row as u64) << 32 | token.map_or(0, |token| token as u64 + 1))
+}
+
+/// Row and token of a place.
+fn place(node: Node) -> (usize, Option<usize>) {
+    ((node.0 >> 32) as usize, (node.0 as u32 as usize).checked_sub(1))
 }
 
 impl<'m> Tree<'m> {
-    /// The tree of prompts that have been read, and a node behind each of them.
-    pub(super) fn new(model: &'m Model, cache: Cache, guess: &Habit) -> (Self, Vec<Node>) {
+    /// The tree of prompts that have been read, and a node behind each of them. `candidates` are the tokens of all values, in
+    /// ascending order.
+    pub(super) fn new(model: &'m Model, cache: Cache, candidates: &[u32]) -> (Self, Vec<Node>) {
         let row = |row| Row { prompt: cache.seen(row), position: cache.position(row), tokens: Vec::new(), next: BTreeMap::new() };
         let rows: Vec<Row> = (0..cache.rows()).map(row).collect();
-        let places: BTreeMap<Node, (usize, Option<usize>)> = (0..cache.rows()).map(|row| (Node(row as u64), (row, None))).collect();
-        let (nodes, next) = (places.keys().copied().collect(), places.len() as u64);
-        let guess = if guess.len() * rows.len() <= MOST_GUESSED { guess.clone() } else { Habit::new() };
-        (Self { model, cache, rows, hidden: Vec::new(), places, next, guess }, nodes)
+        let nodes = (0..rows.len()).map(|row| node(row, None)).collect();
+        let guessing = Guessing::of(model, rows.len());
+        let candidates = if candidates.len() <= MOST_CANDIDATES { candidates.to_vec() } else { Vec::new() };
+        (Self { model, cache, rows, hidden: Vec::new(), candidates, told: Vec::new(), guessing }, nodes)
     }
 
     /// Forward passes so far.
@@ -124,16 +169,9 @@ impl<'m> Tree<'m> {
         self.hidden.len()
     }
 
-    /// What the first sample was asked about: others are likely to be asked the same.
-    pub(super) fn habit(&self) -> Habit {
-        let mut habit = Habit::new();
-        let Some(row) = self.rows.first() else { return habit };
-        let mut places = vec![None; row.tokens.len()];
-        for (nth, token) in row.tokens.iter().enumerate().filter(|(_, token)| token.asked) {
-            places[nth] = Some(habit.len());
-            habit.push((token.parent.and_then(|parent| places[parent]), token.id));
-        }
-        habit
+    /// Tokens that were read behind the prompts.
+    pub(super) fn tokens(&self) -> usize {
+        self.rows.iter().map(|row| row.tokens.len()).sum()
     }
 
     /// Makes room for more slots: the rows move into a larger cache.
@@ -216,8 +254,7 @@ impl<'m> Tree<'m> {
         let (chosen, norms) = values.split_at(asked);
         let mut chosen = chosen.iter();
         let answer = |(row, want): (usize, &&Asked)| -> Result<Vec<(u32, f32)>, ModelError> {
-            // Rounding of the sum must not make a probability larger than 1; what is no number stays none.
-            let log = |logit: f32| if logit > norms[row] { 0.0 } else { logit - norms[row] };
+            let log = |logit: f32| log(logit, norms[row]);
             match want {
                 Asked::Tokens(tokens) => Ok(tokens.iter().zip(chosen.by_ref()).map(|(token, logit)| (*token, log(*logit))).collect()),
                 Asked::Top(most) => {
@@ -237,21 +274,113 @@ impl<'m> Tree<'m> {
     }
 }
 
+impl Tree<'_> {
+    /// Adds to each row what is likely to be asked behind its steps, likeliest first, until the pass is as wide as it may be.
+    /// Returns the places about which a question is likely.
+    fn guess(&mut self, steps: &[(usize, usize)], known: &[usize], foresee: &Foresee<'_>) -> Vec<(usize, usize)> {
+        let asked = self.rows.iter().zip(known).map(|(row, known)| row.tokens.len() - known).max().unwrap_or(0);
+        let width = self.guessing.width.max(asked);
+        let mut likely = Vec::new();
+        let mut first = 0;
+        while let Some((nth, _)) = steps.get(first) {
+            // A row's steps stand together.
+            let of_row = steps[first..].iter().take_while(|(row, _)| row == nth).count();
+            let row = &mut self.rows[*nth];
+            let left = (known[*nth] + width).saturating_sub(row.tokens.len());
+            let appetite = Appetite { most: left, least: self.guessing.least };
+            let seen: Vec<Vec<Foreseen>> =
+                (first..first + of_row).map(|step| if left > 0 { foresee(step, appetite) } else { Vec::new() }).collect();
+            let mut order: Vec<(usize, usize)> =
+                seen.iter().enumerate().flat_map(|(step, seen)| (0..seen.len()).map(move |at| (step, at))).collect();
+            order.sort_by(|a, b| seen[b.0][b.1].likely.total_cmp(&seen[a.0][a.1].likely));
+            let mut places: Vec<Vec<Option<usize>>> = seen.iter().map(|seen| vec![None; seen.len()]).collect();
+            for (step, at) in order {
+                if row.tokens.len() >= known[*nth] + width {
+                    break;
+                }
+                let Foreseen { parent, token, asks, .. } = seen[step][at];
+                let Some(behind) = parent.map_or(Some(steps[first + step].1), |parent| places[step][parent]) else { continue };
+                let place = row.reach(Some(behind), token);
+                places[step][at] = Some(place);
+                if asks {
+                    likely.push((*nth, place));
+                }
+            }
+            first += of_row;
+        }
+        likely
+    }
+
+    /// Tells what the candidates' probabilities are behind tokens that were read.
+    fn tell(&mut self, mut places: Vec<(usize, usize)>) -> Result<(), ModelError> {
+        places.sort_unstable();
+        places.dedup();
+        places.retain(|(row, token)| self.rows[*row].tokens[*token].told.is_none());
+        if self.candidates.is_empty() {
+            return Ok(());
+        }
+        for places in places.chunks(self.most_at_once()) {
+            let read: Vec<(usize, usize)> = places.iter().map(|(row, token)| self.rows[*row].tokens[*token].read).collect();
+            let hidden = self.at(&read)?;
+            // In a narrow type, candidates' logits would tie: theirs are computed apart, exactly.
+            let logits = self.model.logits_of(&hidden, &self.candidates)?;
+            let norms = self.model.log_norms(&hidden)?.unsqueeze(1)?;
+            let lines = Tensor::cat(&[&logits, &norms], 1)?.to_vec2::<f32>()?;
+            for ((row, token), mut line) in places.iter().zip(lines) {
+                let norm = line.pop().unwrap_or(f32::NAN);
+                line.iter_mut().for_each(|logit| *logit = log(*logit, norm));
+                self.rows[*row].tokens[*token].told = Some(self.told.len());
+                self.told.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn most_at_once(&self) -> usize {
+        let most = MOST_LOGITS[usize::from(!self.model.device().is_cpu())];
+        (most / self.model.config().text.vocab).max(1)
+    }
+
+    /// What was told of a question.
+    fn answer(&self, row: usize, token: usize, of: &Asked) -> Option<Vec<(u32, f32)>> {
+        let line = &self.told[self.rows[row].tokens[token].told?];
+        let Asked::Tokens(tokens) = of else { return None };
+        tokens.iter().map(|token| Some((*token, line[self.candidates.binary_search(token).ok()?]))).collect()
+    }
+
+    /// The answers to a step about what was told.
+    fn recall(&self, step: &Step) -> Option<Scored> {
+        let (nth, mut at) = place(step.parent);
+        let row = self.rows.get(nth)?;
+        let mut path = Vec::with_capacity(step.tokens.len());
+        for id in &step.tokens {
+            let token = *row.next.get(&(at, *id))?;
+            path.push(token);
+            at = Some(token);
+        }
+        let answers = step.wants.iter().map(|want| self.answer(nth, *path.get(want.after)?, &want.of)).collect::<Option<_>>()?;
+        Some(Scored { node: node(nth, at), answers })
+    }
+}
+
+/// A log-probability. Rounding of the sum must not make a probability larger than 1; what is no number stays none.
+fn log(logit: f32, norm: f32) -> f32 {
+    if logit > norm { 0.0 } else { logit - norm }
+}
+
 impl Scorer for Tree<'_> {
     type Error = ModelError;
 
-    fn step(&mut self, steps: &[Step]) -> Result<Vec<Scored>, ModelError> {
+    fn step(&mut self, steps: &[Step], foresee: &Foresee<'_>) -> Result<Vec<Scored>, ModelError> {
         let known: Vec<usize> = self.rows.iter().map(|row| row.tokens.len()).collect();
-        let mut made = Vec::with_capacity(steps.len());
+        let mut ends = Vec::with_capacity(steps.len());
         let mut wants = Vec::new();
         for step in steps {
-            let released = || ModelError::Prompt("a step behind a place that was released".to_owned());
-            let (nth, mut at) = *self.places.get(&step.parent).ok_or_else(released)?;
-            let row = &mut self.rows[nth];
+            let (nth, mut at) = place(step.parent);
+            let row = self.rows.get_mut(nth).ok_or_else(|| ModelError::Prompt(format!("a step of no sample: {nth}")))?;
             let mut path = Vec::with_capacity(step.tokens.len());
             for id in &step.tokens {
                 let token = row.reach(at, *id);
-                row.tokens[token].asked = true;
                 path.push(token);
                 at = Some(token);
             }
@@ -259,36 +388,38 @@ impl Scorer for Tree<'_> {
                 let token = path.get(want.after).ok_or_else(|| ModelError::Prompt("a question about no token".to_owned()))?;
                 wants.push((nth, *token, &want.of));
             }
-            made.push((nth, at));
+            ends.push((nth, at.ok_or_else(|| ModelError::Prompt("a step of no token".to_owned()))?));
         }
-        let guess = std::mem::take(&mut self.guess);
-        for row in &mut self.rows {
-            let mut places = Vec::with_capacity(guess.len());
-            for (parent, id) in &guess {
-                places.push(row.reach(parent.map(|parent| places[parent]), *id));
-            }
+        let mut likely = Vec::new();
+        if self.rows.iter().zip(&known).any(|(row, known)| row.tokens.len() > *known) {
+            likely = self.guess(&ends, &known, foresee);
+            self.read(&known)?;
         }
-        self.read(&known)?;
-        let mut answers = Vec::with_capacity(wants.len());
-        let most = MOST_LOGITS[usize::from(!self.model.device().is_cpu())];
-        for wants in wants.chunks((most / self.model.config().text.vocab).max(1)) {
+        let told =
+            |of: &Asked| matches!(of, Asked::Tokens(tokens) if tokens.iter().all(|token| self.candidates.binary_search(token).is_ok()));
+        likely.extend(wants.iter().filter(|(.., of)| told(of)).map(|(row, token, _)| (*row, *token)));
+        self.tell(likely)?;
+        let others: Vec<(usize, usize, &Asked)> =
+            wants.iter().filter(|(row, token, of)| self.answer(*row, *token, of).is_none()).copied().collect();
+        let mut answers = Vec::with_capacity(others.len());
+        for wants in others.chunks(self.most_at_once()) {
             let at: Vec<(usize, usize)> = wants.iter().map(|(row, token, _)| self.rows[*row].tokens[*token].read).collect();
             let asked: Vec<&Asked> = wants.iter().map(|(.., asked)| *asked).collect();
             answers.extend(self.answers(&self.at(&at)?, &asked)?);
         }
-        let mut answers = answers.into_iter();
-        let scored = steps.iter().zip(made).map(|(step, place)| {
-            let node = Node(self.next);
-            self.next += 1;
-            self.places.insert(node, place);
-            Scored { node, answers: answers.by_ref().take(step.wants.len()).collect() }
+        let mut others = answers.into_iter();
+        let mut wants = wants.into_iter();
+        let scored = steps.iter().zip(ends).map(|(step, (row, end))| {
+            let wants = wants.by_ref().take(step.wants.len());
+            let answers = wants.map(|(row, token, of)| self.answer(row, token, of).or_else(|| others.next()).unwrap_or_default()).collect();
+            Scored { node: node(row, Some(end)), answers }
         });
         Ok(scored.collect())
     }
 
-    fn release(&mut self, nodes: &[Node]) {
-        for node in nodes {
-            self.places.remove(node);
-        }
+    fn known(&self, steps: &[Step]) -> Option<Vec<Scored>> {
+        steps.iter().map(|step| self.recall(step)).collect()
     }
+
+    fn release(&mut self, _nodes: &[Node]) {}
 }
