@@ -10,7 +10,7 @@ use mekiki::domain::{
     Address, Exemplar, Field, FieldPrediction, ImageRef, Kind, Label, RelativePath, Sample, SampleId, SampleOrigin, Value,
 };
 use mekiki::model::decide::{self, Decision, HfVocabulary, Vocabulary};
-use mekiki::model::predictor::{Item, Predictor, Settings};
+use mekiki::model::predictor::{Guessing, Item, Predictor, Settings};
 use mekiki::model::qwen_vl::Segment;
 use mekiki::model::random::{self, Shape};
 use mekiki::{imaging, model::processor::PixelPatches};
@@ -88,7 +88,7 @@ impl Lab {
     }
 
     fn predictor(&self, prefixes: usize, images: usize) -> Predictor {
-        let settings = Settings { prefixes, images, decide: EXACT, apart: false };
+        let settings = Settings { prefixes, images, decide: EXACT, guessing: Guessing::CPU, apart: false };
         let dir = self.dir.path().join("model");
         Predictor::load(&dir, &Device::Cpu, DType::F32, None, &self.project.recipe, settings).unwrap()
     }

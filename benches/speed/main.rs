@@ -4,7 +4,8 @@
 //!     cargo bench --features cuda --bench speed -- sharpen DIR FACTOR
 //!     cargo bench --features cuda --bench speed -- predict DIR DEVICE BATCHES
 //!     cargo bench --features cuda --bench speed -- apart DIR DEVICE BATCHES
-//!     cargo bench --features cuda --bench speed -- latency DIR DEVICE
+//!     cargo bench --bench speed -- passes DIR TOKENS BATCHES
+//!     cargo bench --features cuda --bench speed -- latency DIR DEVICE BATCH
 //!     cargo bench --features cuda --bench speed -- stages DIR DEVICE BATCHES
 //!     cargo bench --features cuda --bench speed -- exact DIR DEVICE
 //!     cargo bench --features cuda --bench speed -- check DEVICE
@@ -12,9 +13,11 @@
 //! `make` writes a random checkpoint (2b when no shape is named), a project of five fields, 1,024 distinct query pictures of
 //! 448 × 448 and ten references and ten exemplars, of which every pair occurs. A random model finds everything equally likely,
 //! so that every path of every answer is walked and every field doubted; `sharpen` makes it as sure of itself as a trained
-//! one is. `predict` measures batch sizes such as
-//! `1,8,32`; nothing is kept from one to the next, and what all samples share is read within the time; `apart` does the same and waits for the device behind each stage. `exact` compares with a
-//! run in f32. `check` holds every path of the network on a device against the CPU's. `transformers_generate.py` beside
+//! one is. `predict` measures the worker of `mekiki predict` at batch sizes such as `1,8,32`; nothing is kept from one to the
+//! next, and what all samples share is read within the time. `latency` measures it for single samples, alone and while it
+//! predicts all others in batches. `apart` has one batch under way and waits for the device behind each stage. `exact`
+//! compares with a run in f32. `passes` counts on the processor what an accelerator would have to do, for a small network with
+//! the same tokens and for several limits of tokens that are read ahead. `check` holds every path of the network on a device against the CPU's. `transformers_generate.py` beside
 //! this measures transformers with the same checkpoint and files.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a program that prints measurements")]
 
@@ -22,6 +25,7 @@ mod check;
 mod pictures;
 mod sharpen;
 mod stages;
+mod worker;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,15 +36,13 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device};
 use mekiki::config::{self, Language, Project, Template};
 use mekiki::conversation::{PoolImage, Purpose};
-use mekiki::domain::{
-    Address, Exemplar, ImageRef, Kind, Label, PredictionSource, RelativePath, ReviewerName, Sample, SampleId, SampleOrigin,
-};
+use mekiki::domain::{Address, Exemplar, ImageRef, Kind, Label, RelativePath, Sample, SampleId, SampleOrigin};
+use mekiki::jobs::predict::Compute;
 use mekiki::model::checkpoint::Checkpoint;
 use mekiki::model::decide::Decision;
-use mekiki::model::predictor::{Item, Predictor, Settings};
+use mekiki::model::predictor::{Guessing, Item, Predictor, Settings, Spent};
 use mekiki::model::processor::Processor;
 use mekiki::model::random::{self, Shape};
-use mekiki::store::{NewImage, NewSample, PredictedFields, Store, Who};
 
 pub(crate) const TYPE: &str = "CYLN_DST";
 /// Pictures of each pool.
@@ -57,9 +59,10 @@ fn main() {
             make(Path::new(dir), rest.first().unwrap_or(&"2b"), samples);
         }
         ["sharpen", dir, factor] => sharpen::norm(&Path::new(dir).join("model"), factor.parse().unwrap()),
-        ["predict", dir, on, batches] => predict(Path::new(dir), &device(on), &numbers(batches), false),
-        ["apart", dir, on, batches] => predict(Path::new(dir), &device(on), &numbers(batches), true),
-        ["latency", dir, on] => latency(Path::new(dir), &device(on)),
+        ["predict", dir, on, batches] => worker::predict(Path::new(dir), compute(on), &numbers(batches)),
+        ["apart", dir, on, batches] => apart(Path::new(dir), &device(on), &numbers(batches)),
+        ["passes", dir, widths, batches] => passes(Path::new(dir), &numbers(widths), &numbers(batches)),
+        ["latency", dir, on, batch] => worker::latency(Path::new(dir), compute(on), batch.parse().unwrap()),
         ["stages", dir, on, batches] => stages::run(Path::new(dir), &device(on), &numbers(batches)),
         ["exact", dir, on] => exact(Path::new(dir), &device(on)),
         ["check", on] => check::run(&device(on)),
@@ -77,6 +80,14 @@ fn device(name: &str) -> Device {
         }
         "metal" => Device::new_metal(0).unwrap(),
         _ => Device::Cpu,
+    }
+}
+
+fn compute(name: &str) -> Compute {
+    match name {
+        "cuda" => Compute::Cuda,
+        "metal" => Compute::Metal,
+        _ => Compute::Cpu,
     }
 }
 
@@ -185,30 +196,6 @@ pub(crate) fn load(dir: &Path, device: &Device, dtype: DType, project: &Project,
     predictor
 }
 
-/// A project's store with all samples, in a folder of its own.
-fn store(project: &Project, samples: usize) -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::create(dir.path(), project.schema()).unwrap();
-    let who = Who { reviewer: ReviewerName::new("speed").unwrap(), uid: 0, user: "speed".to_owned(), host: "speed".to_owned() };
-    let mut import = store.begin_import(&who, "speed").unwrap();
-    for nth in 0..samples {
-        let query = NewImage { folder: Some(project.dir.clone()), path: RelativePath::new(query(nth)).unwrap() };
-        import
-            .add(&NewSample {
-                id: id(nth),
-                image_type: TYPE.to_owned(),
-                query,
-                reference: None,
-                group: format!("g{nth}"),
-                origin: SampleOrigin::Imported,
-                label: Label::default(),
-            })
-            .unwrap();
-    }
-    import.finish().unwrap();
-    (dir, store)
-}
-
 /// The most device memory in use while this lives, in MiB.
 struct Peak {
     most: Arc<AtomicU64>,
@@ -238,88 +225,69 @@ impl Peak {
     }
 }
 
-fn predict(dir: &Path, device: &Device, batches: &[usize], apart: bool) {
+/// How long each stage takes, one batch after the other.
+fn apart(dir: &Path, device: &Device, batches: &[usize]) {
     let project = project(dir);
     let samples = count(dir);
-    let predictor = load(dir, device, dtype(device), &project, apart);
+    let predictor = load(dir, device, dtype(device), &project, true);
     let items: Vec<Item> = (0..samples).map(|nth| item(&project, nth)).collect();
     let pairs: BTreeSet<_> = items.iter().map(|item| item.images[..2].to_vec()).collect();
     let start = Instant::now();
     let warm = predictor.predict(&items[..1]);
     println!("the first prediction took {:.0} ms: {:?}", ms(start), warm[0].as_ref().map(|decision| &decision.answer));
     println!("{samples} samples, {} pairs", pairs.len());
-    println!("batch  samples/s  ms/sample  peak MiB  failed");
-    for batch in batches {
-        // Small batches are slow: fewer samples tell as much.
+    for batch in batches.iter().copied() {
         let samples = samples.min(batch * 64);
-        drop(predictor.predict(&items[samples - batch.min(&samples)..samples]));
+        drop(predictor.predict(&items[samples - batch.min(samples)..samples]));
         predictor.forget();
-        let (_dir, mut store) = store(&project, samples);
-        let source = PredictionSource {
-            model: "speed".into(),
-            adapter: None,
-            instruction: "1".into(),
-            exemplar: Exemplar::Right,
-            kind: Kind::OneShot,
-        };
-        let peak = Peak::watch();
-        let (mut done, mut failed) = (0, 0);
         let start = Instant::now();
-        predictor.predict_all(items[..samples].chunks(*batch).map(<[Item]>::to_vec), |answers| {
-            let mut stored: Vec<(SampleId, PredictedFields)> = Vec::with_capacity(answers.len());
-            for answer in answers {
-                match answer {
-                    Ok(decision) => stored.push((id(done), decision.fields)),
-                    Err(error) => {
-                        if failed == 0 {
-                            println!("failed: {error}");
-                        }
-                        failed += 1;
-                    }
-                }
-                done += 1;
-            }
-            store.add_predictions(&source, &stored).unwrap();
-            true
-        });
-        let seconds = ms(start) / 1e3;
-        println!("{batch:5}  {:9.1}  {:9.2}  {:8}  {failed}", done as f64 / seconds, seconds * 1e3 / done as f64, peak.mib());
-        let spent = predictor.spent();
-        let per = |n: usize| n as f64 / done as f64;
-        println!(
-            "       per sample: images {:.2} ms, tokens {:.2}, tower {:.2}, shared {:.2}, prompts {:.2}, answers {:.2}; {:.1} answer tokens in {:.1} runs; {:.1} questions and {:.1} passes a batch",
-            spent.images.as_secs_f64() * 1e3 / done as f64,
-            spent.tokens.as_secs_f64() * 1e3 / done as f64,
-            spent.tower.as_secs_f64() * 1e3 / done as f64,
-            spent.shared.as_secs_f64() * 1e3 / done as f64,
-            spent.prompts.as_secs_f64() * 1e3 / done as f64,
-            spent.answers.as_secs_f64() * 1e3 / done as f64,
-            per(spent.effort.tokens),
-            per(spent.effort.steps),
-            per(spent.effort.calls) * *batch as f64,
-            per(spent.passes) * *batch as f64,
-        );
+        let failed: usize =
+            items[..samples].chunks(batch).map(|items| predictor.predict(items).iter().filter(|answer| answer.is_err()).count()).sum();
+        println!("batch {batch}: {:.2} ms a sample, {failed} failed", ms(start) / samples as f64);
+        tell(&predictor.spent(), samples, batch);
     }
 }
 
-fn latency(dir: &Path, device: &Device) {
+/// The passes of an accelerator's batches, which read so many tokens ahead.
+fn passes(dir: &Path, widths: &[usize], batches: &[usize]) {
     let project = project(dir);
-    let predictor = load(dir, device, dtype(device), &project, false);
-    let samples = count(dir).min(32);
-    let mut times = Vec::new();
-    // Twice all samples: prefixes are known the second time, and the queries' pictures are forgotten by then.
-    for round in 0..2 {
-        for nth in 0..samples {
-            let asked = [item(&project, nth)];
-            let start = Instant::now();
-            assert!(predictor.predict(&asked)[0].is_ok());
-            if round == 1 {
-                times.push(ms(start));
+    let items: Vec<Item> = (0..count(dir)).map(|nth| item(&project, nth)).collect();
+    for batch in batches.iter().copied() {
+        for pass in widths.iter().copied() {
+            let guessing = Guessing { pass, ..Guessing::ACCELERATOR };
+            let settings = Settings { guessing, ..Settings::of(&Device::Cpu) };
+            let predictor = Predictor::load(&dir.join("model"), &Device::Cpu, DType::F32, None, &project.recipe, settings).unwrap();
+            let rest = items.len() % batch;
+            let before = items.len() - rest;
+            println!("batch {batch}, {pass} tokens");
+            for (what, items) in [("at first", &items[..before / 4]), ("later", &items[before / 4..before])] {
+                items.chunks(batch).for_each(|items| drop(predictor.predict(items)));
+                println!("     {what}");
+                tell(&predictor.spent(), items.len(), batch);
+                predictor.forget();
             }
         }
     }
-    times.sort_by(f64::total_cmp);
-    println!("one sample: median {:.1} ms, fastest {:.1}, 90 % within {:.1}", times[samples / 2], times[0], times[samples * 9 / 10]);
+}
+
+/// The stages of so many samples.
+pub(crate) fn tell(spent: &Spent, samples: usize, batch: usize) {
+    let each = |time: Duration| time.as_secs_f64() * 1e3 / samples as f64;
+    let per = |n: usize| n as f64 / samples as f64;
+    println!(
+        "       per sample: images {:.2} ms, tokens {:.2}, tower {:.2}, shared {:.2}, prompts {:.2}, answers {:.2}; {:.1} answer tokens in {:.1} runs, {:.1} read; {:.2} questions and {:.2} passes a batch",
+        each(spent.images),
+        each(spent.tokens),
+        each(spent.tower),
+        each(spent.shared),
+        each(spent.prompts),
+        each(spent.answers),
+        per(spent.effort.tokens),
+        per(spent.effort.steps),
+        per(spent.read),
+        per(spent.effort.calls) * batch as f64,
+        per(spent.passes) * batch as f64,
+    );
 }
 
 /// Predictions of a few samples beside those of the same device in f32.

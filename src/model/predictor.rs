@@ -9,6 +9,7 @@
 mod at_once;
 mod images;
 mod prompts;
+mod rows;
 mod scorer;
 mod source;
 
@@ -20,6 +21,7 @@ use candle_core::{DType, Device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use prompts::Prepared;
+pub use scorer::Guessing;
 
 use super::ModelError;
 use super::adapter::{Adapter, AdapterError};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub images: usize,
     /// How the answers are walked.
     pub decide: decide::Settings,
+    /// How much is read with what is asked.
+    pub guessing: Guessing,
     /// Whether to wait for the device behind every stage, so that [`Predictor::spent`] tells which one took how long;
     /// otherwise what is asked of a device is paid for where its results are needed.
     pub apart: bool,
@@ -103,7 +107,8 @@ impl Settings {
     /// What fits a device: 1 GiB of each kind of memory on the CPU, more on an accelerator.
     pub fn of(device: &Device) -> Self {
         let (prefixes, images) = if device.is_cpu() { (1 << 30, 1 << 28) } else { (12 << 30, 2 << 30) };
-        Self { prefixes, images, decide: decide::Settings::default(), apart: false }
+        let guessing = if device.is_cpu() { Guessing::CPU } else { Guessing::ACCELERATOR };
+        Self { prefixes, images, decide: decide::Settings::default(), guessing, apart: false }
     }
 }
 
@@ -239,7 +244,7 @@ impl Predictor {
     fn decide_together(&self, prompts: &[Prepared]) -> Result<Vec<Result<Decision, PredictError>>, ModelError> {
         let cache = self.read(prompts)?;
         let start = Instant::now();
-        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache, &self.candidates);
+        let (mut tree, nodes) = scorer::Tree::new(&self.model, cache, &self.candidates, self.settings.guessing);
         let decided = decide::decide_on(self.pool.as_ref(), &mut tree, &self.grammar, &nodes, &self.settings.decide)?;
         self.spend(start, |spent| &mut spent.answers)?;
         {

@@ -111,6 +111,11 @@ fn pool(screen: bool) -> Result<ThreadPool, String> {
 }
 
 impl Seer {
+    /// What predicts.
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
     /// The recipe with the instructions of a source; `None` when they are not in the project any more.
     fn recipe(&self, identity: &str) -> Option<Arc<Recipe>> {
         let mut recipes = self.recipes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -83,7 +83,7 @@ impl Predictor {
         let ends = |prompt: &Prepared| prompt.shared.last().map_or(0, |(end, _)| *end);
         let longest = prompts.iter().map(ends).max().unwrap_or(0) + prompts.iter().map(|p| p.ids.len() - ends(p)).max().unwrap_or(0);
         let parents: Vec<Option<&Arc<Cache>>> = prompts.iter().map(|p| p.shared.last().and_then(|(_, key)| known.get(key))).collect();
-        let mut cache = self.continued(&parents, longest + room(&self.model, prompts.len()))?;
+        let mut cache = self.continued(&parents, longest + room(&self.settings.guessing, prompts.len()))?;
         self.spend(start, |spent| &mut spent.shared)?;
         let start = Instant::now();
         let segments: Vec<Segment> = prompts.iter().map(|p| p.segment(ends(p)..p.ids.len(), &embeddings)).collect();

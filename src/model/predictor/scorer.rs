@@ -4,11 +4,9 @@
 //! to be asked next, and tells at once what it thinks of all values' tokens wherever a question is likely: the walk goes on
 //! without the device until it comes to what nobody foresaw.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use candle_core::{D, DType, Tensor};
 
+use super::rows::{Row, node, place};
 use crate::model::ModelError;
 use crate::model::decide::{Appetite, Asked, Foresee, Foreseen, Node, Scored, Scorer, Step};
 use crate::model::qwen_vl::{Cache, Model, Run};
@@ -19,113 +17,40 @@ const MOST_LOGITS: [usize; 2] = [1 << 26, 1 << 29];
 const MOST_CANDIDATES: usize = 1024;
 
 /// How much is read that nobody has asked for yet.
-#[derive(Debug, Clone, Copy)]
-struct Guessing {
-    /// Tokens of a row in a pass, those included that were asked for: a shorter row is padded anyway.
-    width: usize,
-    /// How likely a token must be to be read.
-    least: f32,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guessing {
+    /// The tokens of a pass that is filled up with guesses, of all rows together, those included that were asked for.
+    pub pass: usize,
+    /// And of a row, at least and at most. Rows that were asked for less than another one are filled up to that one's
+    /// width in any case, since they would be padded to it.
+    pub row: [usize; 2],
+    /// How likely a token must be to make the pass wider.
+    pub least: f32,
 }
 
 impl Guessing {
-    /// What costs little beside the launching of a pass on an accelerator; on the processor every token costs.
-    fn of(model: &Model, rows: usize) -> Self {
-        if model.device().is_cpu() {
-            return Self { width: CPU_WIDTH, least: CPU_LEAST };
-        }
-        let [fewest, most] = ROW_WIDTH;
-        Self { width: (PASS_WIDTH / rows.max(1)).clamp(fewest, most), least: LEAST }
+    /// What costs little beside the launching of a pass.
+    pub const ACCELERATOR: Self = Self { pass: 2048, row: [32, 256], least: LEAST };
+    /// Every token costs.
+    pub const CPU: Self = Self { pass: 512, row: [0, 64], least: 0.5 };
+
+    /// The tokens that a row is filled up to.
+    fn width(&self, rows: usize) -> usize {
+        let [fewest, most] = self.row;
+        (self.pass / rows.max(1)).clamp(fewest, most)
     }
 }
 
-/// The tokens of a pass that are filled up with guesses, of all rows together.
-const PASS_WIDTH: usize = 2048;
-/// And of a row, at least and at most.
-const ROW_WIDTH: [usize; 2] = [32, 256];
 /// What is less likely than this is left out although there is room.
-const LEAST: f32 = 1e-4;
-/// The same on the processor.
-const CPU_WIDTH: usize = 64;
-const CPU_LEAST: f32 = 0.5;
+const LEAST: f32 = 1e-3;
 
 /// How many slots answers will take, so that the rows of a cache need not move.
-pub(super) fn room(model: &Model, rows: usize) -> usize {
-    ROOM + Guessing::of(model, rows).width
+pub(super) fn room(guessing: &Guessing, rows: usize) -> usize {
+    ROOM + guessing.width(rows)
 }
 
 /// Slots for the answers' tokens besides those of a first pass; where they do not suffice, more are taken later.
 const ROOM: usize = 96;
-
-/// A token that a row has read behind its prompt.
-#[derive(Debug, Clone, Copy)]
-struct Token {
-    id: u32,
-    /// The token before it; none for those right behind the prompt.
-    parent: Option<usize>,
-    slot: usize,
-    position: u32,
-    /// The pass that read it, and its place in that pass's hidden states.
-    read: (usize, usize),
-    /// Where the candidates' log-probabilities behind it are told.
-    told: Option<usize>,
-}
-
-/// A sample.
-#[derive(Debug)]
-struct Row {
-    /// The slots of the prompt.
-    prompt: Vec<Range<usize>>,
-    /// Where the prompt goes on.
-    position: u32,
-    tokens: Vec<Token>,
-    next: BTreeMap<(Option<usize>, u32), usize>,
-}
-
-impl Row {
-    /// The place of a token behind another, which is taken as read from now on.
-    fn reach(&mut self, parent: Option<usize>, id: u32) -> usize {
-        if let Some(known) = self.next.get(&(parent, id)) {
-            return *known;
-        }
-        let position = parent.map_or(self.position, |parent| self.tokens[parent].position + 1);
-        self.tokens.push(Token { id, parent, slot: 0, position, read: (0, 0), told: None });
-        self.next.insert((parent, id), self.tokens.len() - 1);
-        self.tokens.len() - 1
-    }
-
-    /// The slots that are seen behind a token.
-    fn seen(&self, mut at: Option<usize>) -> Vec<Range<usize>> {
-        let mut slots = Vec::new();
-        while let Some(token) = at {
-            slots.push(self.tokens[token].slot);
-            at = self.tokens[token].parent;
-        }
-        let mut seen = self.prompt.clone();
-        for slot in slots.into_iter().rev() {
-            match seen.last_mut() {
-                Some(last) if last.end == slot => last.end += 1,
-                _ => seen.push(slot..slot + 1),
-            }
-        }
-        seen
-    }
-
-    /// Gives slots to the tokens from `from` on, and makes them runs of tokens that follow each other.
-    fn place(&mut self, from: usize, first_slot: usize, pass: usize, first_place: usize) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for nth in from..self.tokens.len() {
-            let token = &mut self.tokens[nth];
-            token.slot = first_slot + nth - from;
-            token.read = (pass, first_place + nth - from);
-            let Token { id, parent, position, .. } = *token;
-            match runs.last_mut() {
-                Some(run) if nth > from && parent == Some(nth - 1) => run.ids.push(id),
-                _ => runs.push(Run { ids: vec![id], sees: self.seen(parent), position }),
-            }
-        }
-        runs
-    }
-}
 
 /// A batch of read prompts and everything that was walked behind them.
 #[derive(Debug)]
@@ -142,24 +67,12 @@ pub(super) struct Tree<'m> {
     guessing: Guessing,
 }
 
-/// A place of a row: behind the prompt, or behind a token.
-fn node(row: usize, token: Option<usize>) -> Node {
-    Node((row as u64) << 32 | token.map_or(0, |token| token as u64 + 1))
-}
-
-/// Row and token of a place.
-fn place(node: Node) -> (usize, Option<usize>) {
-    ((node.0 >> 32) as usize, (node.0 as u32 as usize).checked_sub(1))
-}
-
 impl<'m> Tree<'m> {
     /// The tree of prompts that have been read, and a node behind each of them. `candidates` are the tokens of all values, in
     /// ascending order.
-    pub(super) fn new(model: &'m Model, cache: Cache, candidates: &[u32]) -> (Self, Vec<Node>) {
-        let row = |row| Row { prompt: cache.seen(row), position: cache.position(row), tokens: Vec::new(), next: BTreeMap::new() };
-        let rows: Vec<Row> = (0..cache.rows()).map(row).collect();
+    pub(super) fn new(model: &'m Model, cache: Cache, candidates: &[u32], guessing: Guessing) -> (Self, Vec<Node>) {
+        let rows: Vec<Row> = (0..cache.rows()).map(|row| Row::new(cache.seen(row), cache.position(row))).collect();
         let nodes = (0..rows.len()).map(|row| node(row, None)).collect();
-        let guessing = Guessing::of(model, rows.len());
         let candidates = if candidates.len() <= MOST_CANDIDATES { candidates.to_vec() } else { Vec::new() };
         (Self { model, cache, rows, hidden: Vec::new(), candidates, told: Vec::new(), guessing }, nodes)
     }
@@ -279,15 +192,15 @@ impl Tree<'_> {
     /// Returns the places about which a question is likely.
     fn guess(&mut self, steps: &[(usize, usize)], known: &[usize], foresee: &Foresee<'_>) -> Vec<(usize, usize)> {
         let asked = self.rows.iter().zip(known).map(|(row, known)| row.tokens.len() - known).max().unwrap_or(0);
-        let width = self.guessing.width.max(asked);
-        let mut likely = Vec::new();
+        let width = self.guessing.width(self.rows.len()).max(asked);
+        let mut told = Vec::new();
         let mut first = 0;
         while let Some((nth, _)) = steps.get(first) {
             // A row's steps stand together.
             let of_row = steps[first..].iter().take_while(|(row, _)| row == nth).count();
             let row = &mut self.rows[*nth];
             let left = (known[*nth] + width).saturating_sub(row.tokens.len());
-            let appetite = Appetite { most: left, least: self.guessing.least };
+            let appetite = Appetite { most: left, least: LEAST };
             let seen: Vec<Vec<Foreseen>> =
                 (first..first + of_row).map(|step| if left > 0 { foresee(step, appetite) } else { Vec::new() }).collect();
             let mut order: Vec<(usize, usize)> =
@@ -298,17 +211,20 @@ impl Tree<'_> {
                 if row.tokens.len() >= known[*nth] + width {
                     break;
                 }
-                let Foreseen { parent, token, asks, .. } = seen[step][at];
+                let Foreseen { parent, token, asks, likely } = seen[step][at];
+                if likely < self.guessing.least && row.tokens.len() >= known[*nth] + asked {
+                    break;
+                }
                 let Some(behind) = parent.map_or(Some(steps[first + step].1), |parent| places[step][parent]) else { continue };
                 let place = row.reach(Some(behind), token);
                 places[step][at] = Some(place);
                 if asks {
-                    likely.push((*nth, place));
+                    told.push((*nth, place));
                 }
             }
             first += of_row;
         }
-        likely
+        told
     }
 
     /// Tells what the candidates' probabilities are behind tokens that were read.
