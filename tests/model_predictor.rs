@@ -88,7 +88,9 @@ impl Lab {
     }
 
     fn predictor(&self, prefixes: usize, images: usize) -> Predictor {
-        let settings = Settings { prefixes, images, decide: EXACT, guessing: Guessing::CPU, apart: false };
+        // With what is kept goes what is read ahead.
+        let guessing = if prefixes > 0 { Guessing::ACCELERATOR } else { Guessing { pass: 0, row: [0, 0], ..Guessing::CPU } };
+        let settings = Settings { prefixes, images, decide: EXACT, guessing, apart: false };
         let dir = self.dir.path().join("model");
         Predictor::load(&dir, &Device::Cpu, DType::F32, None, &self.project.recipe, settings).unwrap()
     }

@@ -246,7 +246,7 @@ impl Vision {
             let out = candle_flash_attn::flash_attn_varlen(&query, &key, &value, ends, ends, *longest, *longest, scale, false)?;
             return Ok(out.reshape((rows, heads * width))?);
         }
-        let _ = seen;
+        let _ = (seen, rows);
         let mut parts = Vec::with_capacity(groups.len());
         for group in groups {
             let shape = (group.images, group.layout.patches, 3, heads, width);
