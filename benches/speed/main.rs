@@ -261,7 +261,9 @@ fn passes(dir: &Path, widths: &[usize], batches: &[usize]) {
             let before = items.len() - rest;
             println!("batch {batch}, {pass} tokens");
             for (what, items) in [("at first", &items[..before / 4]), ("later", &items[before / 4..before])] {
-                items.chunks(batch).for_each(|items| drop(predictor.predict(items)));
+                for items in items.chunks(batch) {
+                    drop(predictor.predict(items));
+                }
                 println!("     {what}");
                 tell(&predictor.spent(), items.len(), batch);
                 predictor.forget();

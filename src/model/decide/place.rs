@@ -167,7 +167,7 @@ pub(super) fn foresee(grammar: &Grammar, from: &Outlook<'_>, appetite: Appetite)
         match next.what {
             What::Inner(place, node, token) => {
                 let here = ahead.push(next.behind, token, true, next.likely);
-                ahead.spread(&place, node, here, next.likely, next.share);
+                ahead.spread(&place, node, Some(here), next.likely, next.share);
             }
             What::Value(place, candidate) => ahead.follow(&place, candidate, next.behind, next.likely),
         }
@@ -176,9 +176,9 @@ pub(super) fn foresee(grammar: &Grammar, from: &Outlook<'_>, appetite: Appetite)
 }
 
 impl Ahead<'_> {
-    fn push(&mut self, parent: Option<usize>, token: u32, asks: bool, likely: f64) -> Option<usize> {
+    fn push(&mut self, parent: Option<usize>, token: u32, asks: bool, likely: f64) -> usize {
         self.found.push(Foreseen { parent, token, asks, likely: likely as f32 });
-        Some(self.found.len() - 1)
+        self.found.len() - 1
     }
 
     /// The children of a node.
@@ -226,7 +226,7 @@ impl Ahead<'_> {
             Some(_) => drop(last_asks(&mut tokens)),
         }
         for (token, asks) in tokens {
-            behind = self.push(behind, token, asks, likely);
+            behind = Some(self.push(behind, token, asks, likely));
         }
         if let Some(next) = next {
             self.spread(&next, 0, behind, likely, likely);

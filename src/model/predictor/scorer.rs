@@ -244,7 +244,9 @@ impl Tree<'_> {
             let lines = Tensor::cat(&[&logits, &norms], 1)?.to_vec2::<f32>()?;
             for ((row, token), mut line) in places.iter().zip(lines) {
                 let norm = line.pop().unwrap_or(f32::NAN);
-                line.iter_mut().for_each(|logit| *logit = log(*logit, norm));
+                for logit in &mut line {
+                    *logit = log(*logit, norm);
+                }
                 self.rows[*row].tokens[*token].told = Some(self.told.len());
                 self.told.push(line);
             }
