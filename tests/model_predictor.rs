@@ -90,6 +90,10 @@ impl Lab {
     fn predictor(&self, prefixes: usize, images: usize) -> Predictor {
         // With what is kept goes what is read ahead.
         let guessing = if prefixes > 0 { Guessing::ACCELERATOR } else { Guessing { pass: 0, row: [0, 0], ..Guessing::CPU } };
+        self.guessing(prefixes, images, guessing)
+    }
+
+    fn guessing(&self, prefixes: usize, images: usize, guessing: Guessing) -> Predictor {
         let settings = Settings { prefixes, images, decide: EXACT, guessing, apart: false };
         let dir = self.dir.path().join("model");
         Predictor::load(&dir, &Device::Cpu, DType::F32, None, &self.project.recipe, settings).unwrap()
@@ -236,7 +240,7 @@ fn probabilities_are_those_of_whole_answers() {
 #[test]
 fn what_is_likely_is_read_before_it_is_asked() {
     let lab = Lab::new();
-    let predictor = lab.predictor(1 << 24, 1 << 22);
+    let predictor = lab.guessing(1 << 24, 1 << 22, Guessing::CPU);
     let items = [lab.item(0, Kind::OneShot, Exemplar::Right), lab.item(1, Kind::OneShot, Exemplar::Right)];
     let ask = || -> (Vec<Decision>, usize) {
         let before = predictor.spent().passes;
