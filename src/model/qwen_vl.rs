@@ -1,5 +1,6 @@
 //! Qwen2-VL, Qwen2.5-VL and Qwen3-VL: one text model and one vision tower with switches.
 
+mod again;
 mod cache;
 mod config;
 mod cpu;
@@ -21,7 +22,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
 
 pub use cache::Cache;
 pub use config::{Activation, Config, Family, Rotation, TextConfig, Tower, VisionConfig};
@@ -68,6 +70,7 @@ pub struct Model {
     dtype: DType,
     mode: Mode,
     tower_mode: Mode,
+    again: Option<again::Again>,
 }
 
 impl Model {
@@ -89,6 +92,7 @@ impl Model {
             dtype,
             mode: Mode::Infer,
             tower_mode: Mode::Infer,
+            again: None,
         })
     }
 
@@ -101,6 +105,24 @@ impl Model {
     /// Leaves the vision tower at the fused operations: where none of its parameters is trained, nothing passes it back.
     pub fn freeze_tower(&mut self) {
         self.tower_mode = Mode::Infer;
+    }
+
+    /// Whole conversations ([`Self::read`], [`Self::features`]) are learnt from with less memory: of each block nothing is
+    /// kept but its input, and the rest is computed again when gradients are wanted, to the same bits. (Sums of more than two
+    /// gradients have another order: where the tower hands out features of inner blocks, or computes images of several sizes.)
+    /// `variables` are all that are trained. Gradients then come from [`Self::backward`] alone.
+    pub fn compute_again<'a>(&mut self, variables: impl Iterator<Item = &'a Var>) -> Result<(), ModelError> {
+        self.again = Some(again::Again::new(variables, &self.device)?);
+        Ok(())
+    }
+
+    /// The gradients of a loss that this network was asked for.
+    pub fn backward(&self, loss: &Tensor) -> Result<GradStore, ModelError> {
+        let mut gradients = loss.backward()?;
+        if let Some(again) = &self.again {
+            again.hand_over(&mut gradients)?;
+        }
+        Ok(gradients)
     }
 
     /// The network's shape.

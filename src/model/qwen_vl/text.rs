@@ -1,7 +1,10 @@
 //! The text model.
 
+use std::sync::Arc;
+
 use candle_core::{D, DType, Device, Tensor};
 
+use super::again::Again;
 use super::cache::Cache;
 #[cfg(feature = "cuda")]
 use super::cuda::Kernels;
@@ -30,10 +33,10 @@ pub(super) struct Layer {
 /// Embedding, layers, norm, head.
 #[derive(Debug)]
 pub(super) struct Text {
-    pub(super) config: TextConfig,
+    pub(super) config: Arc<TextConfig>,
     image_token: u32,
     embedding: Tensor,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<Arc<Layer>>,
     pub(super) norm: Norm,
     head: Linear,
     pub(super) angles: TextAngles,
@@ -74,7 +77,8 @@ impl Text {
         let text = &config.text;
         let here = parts.at("model.language_model");
         let embedding = here.at("embed_tokens").tensor("weight", &[text.vocab, text.hidden])?;
-        let layers = (0..text.layers).map(|layer| Layer::new(text, &here.at(&format!("layers.{layer}")))).collect::<Result<_, _>>()?;
+        let layers = (0..text.layers).map(|layer| Ok(Arc::new(Layer::new(text, &here.at(&format!("layers.{layer}")))?)));
+        let layers = layers.collect::<Result<_, ModelError>>()?;
         let norm = here.rms_norm("norm", text.hidden, text.rms_eps)?;
         let head = if config.tied {
             Linear::with_bias(embedding.clone(), None)
@@ -82,7 +86,7 @@ impl Text {
             parts.linear("lm_head", text.hidden, text.vocab, false)?
         };
         Ok(Self {
-            config: text.clone(),
+            config: Arc::new(text.clone()),
             image_token: config.image_token,
             embedding,
             layers,
@@ -148,8 +152,15 @@ impl Text {
         Ok(self.norm.forward(&x, mode)?.reshape((rows, tokens, self.config.hidden))?)
     }
 
-    /// Hidden states `[rows · tokens, hidden]` of whole conversations.
-    pub(super) fn read(&self, whole: &Whole, features: &Features, spread: &Spread, mode: Mode) -> Result<Tensor, ModelError> {
+    /// Hidden states `[rows · tokens, hidden]` of whole conversations; with `again`, layers keep nothing but their inputs.
+    pub(super) fn read(
+        &self,
+        whole: &Whole,
+        features: &Features,
+        spread: &Spread,
+        mode: Mode,
+        again: Option<&Again>,
+    ) -> Result<Tensor, ModelError> {
         let mut x = spread.place(&look_up(&self.embedding, &whole.ids)?, &features.main)?;
         let (device, half) = (x.device(), self.config.head_dim / 2);
         let index = Tensor::new(whole.angles.as_slice(), device)?;
@@ -158,8 +169,15 @@ impl Text {
             Ok(table.index_select(&index, 0)?.reshape((whole.rows(), whole.tokens(), half))?)
         };
         let pass = Pass::whole(&self.config, whole.rows(), whole.tokens(), (turn(&whole.cos)?, turn(&whole.sin)?), mode)?;
+        let pass = Arc::new(pass);
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&self.config, index, &x, &pass)?;
+            x = match again {
+                None => layer.forward(&self.config, index, &x, &pass)?,
+                Some(again) => {
+                    let (layer, config, pass) = (layer.clone(), self.config.clone(), pass.clone());
+                    again.compute(&x, move |x| layer.forward(&config, index, x, &pass))?
+                }
+            };
             if let Some(level) = features.deepstack.get(index) {
                 x = spread.add(&x, level)?;
             }

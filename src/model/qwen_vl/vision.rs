@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
+use super::again::Again;
 use super::differentiable::{Looks, add_to_each, attend_joined};
 use super::layout::Layout;
 use super::ops::{Linear, Mode, Norm, Parts, add, attend, gated, rope};
@@ -81,13 +82,13 @@ pub(super) struct Merger {
 
 #[derive(Debug)]
 pub(super) struct Vision {
-    pub(super) config: VisionConfig,
+    pub(super) config: Arc<VisionConfig>,
     patches: Linear,
     /// The same for patches of one frame, of which the others would be repetitions.
     one_frame: Linear,
     /// Learned positions `[side², hidden]` (Qwen3-VL).
     positions: Option<Tensor>,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<Arc<Block>>,
     merger: Merger,
     /// (after which block, merger)
     pub(super) deepstack: Vec<(usize, Merger)>,
@@ -95,6 +96,7 @@ pub(super) struct Vision {
 }
 
 /// Images of one grid, computed together.
+#[derive(Clone)]
 pub(super) struct Group {
     pub(super) images: usize,
     /// Rows (patches of all its images).
@@ -110,8 +112,8 @@ impl Vision {
         let weight = embed.tensor("weight", &[hidden, 3, frames, patch, patch])?.reshape((hidden, config.patch_values()))?;
         let bias = if let Tower::Qwen3 { .. } = config.tower { Some(embed.tensor("bias", &[hidden])?) } else { None };
         let frame = weight.reshape((hidden, 3, frames, patch * patch))?.sum(2)?.reshape((hidden, 3 * patch * patch))?;
-        let blocks =
-            (0..config.depth).map(|layer| Block::new(config, layer, &parts.at(&format!("blocks.{layer}")))).collect::<Result<_, _>>()?;
+        let blocks = (0..config.depth).map(|layer| Ok(Arc::new(Block::new(config, layer, &parts.at(&format!("blocks.{layer}")))?)));
+        let blocks = blocks.collect::<Result<_, ModelError>>()?;
         let wide = hidden * config.merge * config.merge;
         let merger = |name: &str, together: bool| -> Result<Merger, ModelError> {
             let here = parts.at(name);
@@ -132,7 +134,7 @@ impl Vision {
             Tower::Qwen2 | Tower::Qwen25 { .. } => (None, Vec::new()),
         };
         Ok(Self {
-            config: config.clone(),
+            config: Arc::new(config.clone()),
             one_frame: Linear::with_bias(frame, bias.clone()),
             patches: Linear::with_bias(weight, bias),
             positions,
@@ -258,7 +260,7 @@ impl Vision {
             groups.push(Group { images: members.len(), rows: rows..end, layout: self.layout(*grid, device)? });
             rows = end;
         }
-        let (main, levels) = self.compute(x, &groups, mode)?;
+        let (main, levels) = self.compute(x, &groups, mode, None)?;
         let mut start = 0;
         for (grid, members) in batch {
             let tokens = grid.patches() / (self.config.merge * self.config.merge);
@@ -273,8 +275,15 @@ impl Vision {
     }
 
     /// What the tower makes of `images` images of one grid, given as patches of one frame `[images · patches, values]`: the
-    /// features `[tokens, out]`, and those of the inner layers.
-    pub(super) fn features(&self, grid: Grid, images: usize, patches: &Tensor, mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+    /// features `[tokens, out]`, and those of the inner layers. With `again`, blocks keep nothing but their inputs.
+    pub(super) fn features(
+        &self,
+        grid: Grid,
+        images: usize,
+        patches: &Tensor,
+        mode: Mode,
+        again: Option<&Again>,
+    ) -> Result<(Tensor, Vec<Tensor>), ModelError> {
         let layout = self.layout(grid, patches.device())?;
         let at_once = (self.most_scores(&self.one_frame) / (self.config.heads * grid.patches() * grid.patches())).max(1);
         let (mut main, mut levels) = (Vec::new(), vec![Vec::new(); self.deepstack.len()]);
@@ -282,7 +291,7 @@ impl Vision {
             let some = at_once.min(images - start);
             let group = Group { images: some, rows: 0..some * grid.patches(), layout: layout.clone() };
             let part = if some == images { patches.clone() } else { patches.narrow(0, start * grid.patches(), some * grid.patches())? };
-            let (made, inner) = self.compute(&self.one_frame.forward(&part, mode)?, &[group], mode)?;
+            let (made, inner) = self.compute(&self.one_frame.forward(&part, mode)?, &[group], mode, again)?;
             main.push(made);
             levels.iter_mut().zip(inner).for_each(|(level, made)| level.push(made));
         }
@@ -291,23 +300,30 @@ impl Vision {
     }
 
     /// All layers, of embedded patches.
-    fn compute(&self, x: &Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+    fn compute(&self, x: &Tensor, groups: &[Group], mode: Mode, again: Option<&Again>) -> Result<(Tensor, Vec<Tensor>), ModelError> {
         let x = each(groups, x, |part, group| self.place(part, group, mode))?;
-        let (x, levels) = self.layers(x, groups, mode)?;
+        let (x, levels) = self.layers(x, groups, mode, again)?;
         let main = self.merger.forward(&x, &self.config, mode)?;
         Ok((each_token(groups, self.config.merge, &main, |part, group| group.layout.restore(part, group.images))?, levels))
     }
 
     /// The blocks, and what the inner mergers make.
-    fn layers(&self, mut x: Tensor, groups: &[Group], mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+    fn layers(&self, mut x: Tensor, groups: &[Group], mode: Mode, again: Option<&Again>) -> Result<(Tensor, Vec<Tensor>), ModelError> {
         #[cfg(feature = "cuda")]
         if let (Some(kernels), true, Mode::Infer) = (super::cuda::Kernels::of(&x), self.fuses(), mode) {
             return self.forward_fused(&kernels, &x, groups);
         }
         let angles = groups.iter().map(|group| group.layout.angles(x.dtype())).collect::<Result<Vec<_>, ModelError>>()?;
+        let shared = again.map(|again| (again, Arc::new((groups.to_vec(), angles.clone()))));
         let mut levels = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&self.config, &x, groups, &angles, mode)?;
+            x = match &shared {
+                None => block.forward(&self.config, &x, groups, &angles, mode)?,
+                Some((again, shared)) => {
+                    let (block, config, shared) = (block.clone(), self.config.clone(), shared.clone());
+                    again.compute(&x, move |x| block.forward(&config, x, &shared.0, &shared.1, mode))?
+                }
+            };
             if let Some((_, merger)) = self.deepstack.iter().find(|(after, _)| *after == index) {
                 levels.push(merger.forward(&x, &self.config, mode)?);
             }

@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use super::gradient::known;
 use super::positions::{TextAngles, positions};
-use super::{Config, Model};
+use super::{Config, Mode, Model};
 use crate::model::ModelError;
 use crate::model::processor::{Grid, ImageProcessor};
 
@@ -297,6 +297,7 @@ impl Model {
     pub fn features(&self, pictures: &Pictures) -> Result<Features, ModelError> {
         let mut places = vec![0..0; pictures.grids.len()];
         let (mut main, mut deepstack) = (Vec::new(), Vec::<Vec<Tensor>>::new());
+        let again = self.again.as_ref().filter(|_| self.tower_mode == Mode::Train);
         let mut start = 0;
         let merge = self.config.vision.merge;
         for (grid, members, bytes) in &pictures.groups {
@@ -306,7 +307,7 @@ impl Model {
                 start += tokens;
             }
             let patches = self.patches(*grid, members.len(), bytes, pictures)?;
-            let (made, levels) = self.vision.features(*grid, members.len(), &patches, self.tower_mode)?;
+            let (made, levels) = self.vision.features(*grid, members.len(), &patches, self.tower_mode, again)?;
             main.push(made);
             for (nth, level) in levels.into_iter().enumerate() {
                 match deepstack.get_mut(nth) {
@@ -342,7 +343,7 @@ impl Model {
             return Err(ModelError::Prompt(format!("{} images for {}", features.places.len(), whole.grids.len())));
         }
         let spread = Spread::new(whole, features, &self.device, self.dtype)?;
-        self.text.read(whole, features, &spread, self.mode)
+        self.text.read(whole, features, &spread, self.mode, self.again.as_ref())
     }
 
     /// Rows of hidden states `[rows · tokens, hidden]` at places (row · tokens + token), of which none occurs twice.
@@ -362,7 +363,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::qwen_vl::{Mode, Segment, parameters};
+    use crate::model::qwen_vl::{Segment, parameters};
 
     const IMAGE: u32 = 40;
 
