@@ -26,6 +26,54 @@ pub fn memory(device: &Device) -> Option<u64> {
     None
 }
 
+/// Bytes of memory that a GPU has; other devices do not tell.
+pub fn whole_memory(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        device.cuda_stream().context().bind_to_thread().ok()?;
+        return Some(candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok()?.1 as u64);
+    }
+    let _ = device;
+    None
+}
+
+/// The most memory that was taken since the program began. A GPU's is [`memory`] as it is now: what [`cuda`] was given, it
+/// keeps. On the processor it is what the program had of it, where the system tells.
+pub fn peak_memory(device: &Device) -> Option<u64> {
+    if !device.is_cpu() {
+        return memory(device);
+    }
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// The most bytes that tensors took of a GPU at once; other devices do not tell.
+pub fn peak_tensors(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        return most_in_use(device);
+    }
+    let _ = device;
+    None
+}
+
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "the driver's figures have no safe form in candle")]
+fn most_in_use(device: &candle_core::CudaDevice) -> Option<u64> {
+    use candle_core::cuda_backend::cudarc::driver::{result, sys};
+
+    let context = device.cuda_stream().context().clone();
+    let mut most = 0_u64;
+    // Safety: the attribute is a u64.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device()).ok()?;
+        let attribute = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        result::mem_pool::get_attribute(pool, attribute, (&raw mut most).cast()).ok()?;
+    }
+    Some(most)
+}
+
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "the driver's settings have no safe form in candle")]
 fn of_one_stream(device: &Device) -> Result<()> {

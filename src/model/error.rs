@@ -87,7 +87,8 @@ impl ModelError {
         match self {
             Self::Compute(error) => {
                 let text = error.to_string().to_lowercase();
-                text.contains("out of memory") || text.contains("out_of_memory")
+                // The driver's, in words and as a name, and that of cuBLAS, which wants room of its own.
+                ["out of memory", "out_of_memory", "alloc_failed"].iter().any(|said| text.contains(said))
             }
             _ => false,
         }

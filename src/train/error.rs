@@ -38,14 +38,12 @@ pub enum TrainError {
         kept: String,
     },
     /// The device's memory does not suffice, whatever was tried.
-    #[error(
-        "{device} has no memory left for {micro_batch} conversations at once; train with a smaller --micro-batch, smaller images or a lower --lora rank"
-    )]
+    #[error("the device has no memory left for {micro_batch} conversations at once{}", .checkpoint.as_ref().map(|path| format!("; what was learnt before is in {}: go on from it with --resume", path.display())).unwrap_or_default())]
     OutOfMemory {
-        /// The device.
-        device: &'static str,
         /// Conversations that were computed at once.
         micro_batch: usize,
+        /// What the run can be gone on from.
+        checkpoint: Option<PathBuf>,
     },
     /// A checkpoint belongs to another run.
     #[error("{path}: {reason}")]
@@ -63,7 +61,11 @@ pub enum TrainError {
 impl TrainError {
     /// Whether less work at once may succeed.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Model(error) if error.is_out_of_memory())
+        match self {
+            Self::Model(error) => error.is_out_of_memory(),
+            Self::OutOfMemory { .. } => true,
+            _ => false,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub use cards::{CARDS, Card};
 pub use survey::survey;
 
 use super::lora::Choice;
-use super::{LoraPlan, Plan, Precision, TrainError};
+use super::{LoraPlan, Plan, Precision, Recompute, TrainError};
 use crate::domain::Kind;
 use crate::model::processor::Grid;
 use crate::model::qwen_vl::{Config, parameters};
@@ -197,19 +197,22 @@ fn pass(config: &Config, plan: &Plan, load: &Load, values: Values, (value, parts
     }
     let sums = if parts > 1 { " and their sum so far" } else { "" };
     term("gradients", 4 * trained * parts.min(2), format!("in f32{sums}"));
-    let text = activations::layers(config, &batch) + activations::around(config, &batch, embedding, !cuda);
-    term("text model", bytes(text), format!("{micro} conversations of {} tokens", load.tokens));
+    let again = plan.recompute == Recompute::Always;
+    let text = activations::layers(config, &batch, again) + activations::around(config, &batch, embedding, !cuda);
+    let kept = if again { ", of each layer its input" } else { "" };
+    term("text model", bytes(text), format!("{micro} conversations of {} tokens{kept}", load.tokens));
     if tower {
-        term("vision tower", bytes(activations::tower(config, &batch, plan.lora.is_none())), "of all different images".to_owned());
+        term("vision tower", bytes(activations::tower(config, &batch, plan.lora.is_none(), again)), "of all different images".to_owned());
     } else {
         term("image features", bytes(activations::features(config, &batch)), "the tower is frozen and keeps nothing else".to_owned());
     }
     term("answers", activations::head(config, &batch, value as usize) as u64, format!("logits of {} tokens each", load.answer));
     let dropout = plan.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
-    let passing = activations::passing(config, &batch, value as usize, tower, dropout) as u64;
+    let passing = activations::passing(config, &batch, value as usize, (tower, dropout, again)) as u64;
     // A frozen tower looks before anything else is there.
     let looking = if tower { 0 } else { bytes(activations::looking(config, &batch)) };
     let rest = bytes(text) + activations::head(config, &batch, value as usize) as u64;
-    term("in passing", passing.max(looking.saturating_sub(rest)), "the largest step's own results".to_owned());
+    let step = if again { "the largest step's own results, with a layer that is computed again" } else { "the largest step's own results" };
+    term("in passing", passing.max(looking.saturating_sub(rest)), step.to_owned());
     Pass { load, terms }
 }

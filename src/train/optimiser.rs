@@ -26,6 +26,8 @@ pub(super) struct AdamW {
     decays: Tensor,
     /// Steps made.
     pub(super) steps: u64,
+    /// Whether a step has begun and has not come to its end.
+    moving: bool,
 }
 
 impl AdamW {
@@ -34,7 +36,7 @@ impl AdamW {
         let values: usize = variables.iter().map(|var| var.elem_count()).sum();
         let length = values.next_multiple_of(ROW);
         let zeros = || Tensor::zeros(length, DType::F32, device);
-        let mut this = Self { values, weights: zeros()?, first: zeros()?, second: zeros()?, decays: zeros()?, steps: 0, variables };
+        let mut this = Self { values, weights: zeros()?, first: zeros()?, second: zeros()?, decays: zeros()?, steps: 0, moving: false, variables };
         let flat = this.variables.iter().map(|var| var.as_detached_tensor().flatten_all()).collect::<Result<Vec<_>>>()?;
         this.weights = this.joined(flat, device)?;
         let decays = this.variables.iter().map(|var| {
@@ -67,6 +69,7 @@ impl AdamW {
         let length = gradient.sqr()?.reshape(((), ROW))?.sum(1)?.sum_all()?.sqrt()?;
         let shrink = ((&length + 1e-12)?.recip()? * plan.clip)?.minimum(1.0)?;
         let gradient = gradient.broadcast_mul(&shrink)?;
+        self.moving = true;
         self.steps += 1;
         let [slow, slower] = plan.betas;
         self.first = ((&self.first * slow)? + (&gradient * (1.0 - slow))?)?;
@@ -77,7 +80,13 @@ impl AdamW {
         let kept = self.decays.affine(-rate * plan.weight_decay, 1.0)?;
         self.weights = ((&self.weights * kept)? - change)?;
         self.hand_out(&self.weights)?;
+        self.moving = false;
         Ok(length)
+    }
+
+    /// Whether weights and moments belong together: not after a step that failed in the middle.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.moving
     }
 
     /// Gives the variables these values.

@@ -37,6 +37,10 @@ pub struct Plan {
     pub augment: bool,
     /// What the network computes in; weights and the optimiser's state are f32 in any case.
     pub dtype: Precision,
+    /// Whether blocks keep nothing but their inputs and are computed again for their gradients: a third more time, and a
+    /// fraction of the memory.
+    #[serde(default)]
+    pub recompute: Recompute,
     /// Factors beside frozen weights; without, every weight is trained.
     pub lora: Option<LoraPlan>,
     /// Steps between two lines of the log.
@@ -69,6 +73,19 @@ pub enum Precision {
     F32,
     /// 16 bits with f32's range.
     Bf16,
+}
+
+/// When blocks are computed again instead of keeping what is inside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// From the moment at which memory does not suffice.
+    #[default]
+    Auto,
+    /// From the start.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// Low-rank factors.
@@ -135,6 +152,7 @@ impl Plan {
             dense: Some(DensePlan::default()),
             augment: true,
             dtype: Precision::Bf16,
+            recompute: Recompute::Auto,
             lora: None,
             log_every: 20,
             evaluate_every: 500,

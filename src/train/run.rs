@@ -1,23 +1,24 @@
 //! The loop: batches, losses, steps, evaluations, checkpoints.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use serde::Serialize;
 
 use super::batch::Batch;
 use super::example::Examples;
 use super::loss::{Head, Loss, Score, loss, score};
 use super::optimiser::AdamW;
+use super::report::{EvaluationReport, Event, StepReport, Summary};
 use super::saved::{self, State, Vectors};
 use super::stream::{Position, Source, Stream};
-use super::{Plan, TrainError, Trainable, error};
+use super::{Plan, Recompute, TrainError, Trainable, error};
 use crate::domain::Kind;
 use crate::model::device;
 use crate::model::processor::Processor;
+use crate::model::qwen_vl::Model;
 
 /// How often the micro-batch is halved before memory is given up on.
 const MOST_HALVINGS: u32 = 4;
@@ -53,93 +54,24 @@ pub struct Run<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// What a run reports as it goes; a line of the log each.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// Steps have been made.
-    Step(StepReport),
-    /// Held-out examples have been looked at.
-    Evaluation(EvaluationReport),
-    /// A checkpoint has been written.
-    Checkpoint {
-        /// Steps made.
-        step: u64,
-        /// Where.
-        path: PathBuf,
-    },
-    /// Memory did not suffice; fewer conversations are computed at once from here on.
-    Smaller {
-        /// Conversations at once.
-        micro_batch: usize,
-    },
-    /// The run goes on from a checkpoint.
-    Resumed {
-        /// Steps that it had made.
-        step: u64,
-    },
-}
-
-/// The steps since the last report.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct StepReport {
-    /// Steps made.
-    pub step: u64,
-    /// How far the run is, 0..=1.
-    pub progress: f64,
-    /// Cross-entropy of the answers' tokens, the mean of these steps.
-    pub answer_loss: f64,
-    /// The dense loss, before its weight; `None` where none was computed.
-    pub dense_loss: Option<f64>,
-    /// The last step's learning rate.
-    pub learning_rate: f64,
-    /// Length of the last step's gradient, before clipping.
-    pub gradient: f64,
-    /// Conversations a second.
-    pub samples_per_second: f64,
-    /// Seconds since the run began, those before a resumption counted.
-    pub seconds: f64,
-    /// Bytes of the device's memory that are taken; `None` where the device does not tell.
-    pub memory: Option<u64>,
-}
-
-/// What an evaluation found: answers that are right at every token, each token said after the right ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct EvaluationReport {
-    /// Steps made.
-    pub step: u64,
-    /// The share of right answers, where there were zero-shot conversations.
-    pub zero_shot: Option<f64>,
-    /// The same of one-shot conversations.
-    pub one_shot: Option<f64>,
-    /// Cross-entropy of the answers' tokens.
-    pub loss: f64,
-    /// Whether it is the best so far, which is kept.
-    pub best: bool,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Summary {
-    /// Steps made.
-    pub steps: u64,
-    /// Conversations learnt from.
-    pub samples: u64,
-    /// Seconds.
-    pub seconds: f64,
-    /// Whether the plan was carried out; otherwise the run was stopped and can be resumed.
-    pub finished: bool,
-    /// The step whose weights are kept: the best evaluation's, else the last one.
-    pub kept: u64,
-    /// The best evaluation's share of right answers (by teacher forcing).
-    pub best: Option<f64>,
-}
-
 /// Trains. When it returns, the trainable's variables are the best ones. What the run can go on from stays in its folder
 /// until [`forget`] removes it.
 pub fn train(run: &Run<'_>, report: &mut dyn FnMut(&Event)) -> Result<Summary, TrainError> {
-    let mut session = Session::new(run, report)?;
-    session.run(report)
+    let no_room = |micro_batch| TrainError::OutOfMemory { micro_batch, checkpoint: saved::there(run.folder) };
+    let mut session = match Session::new(run, report) {
+        Err(error) if error.is_out_of_memory() => return Err(no_room(run.plan.micro_batch)),
+        begun => begun?,
+    };
+    match session.run(report) {
+        Err(error) if error.is_out_of_memory() => {
+            // What has been learnt is not lost where it can still be written down.
+            if session.optimiser.steps > 0 && session.optimiser.is_whole() {
+                let _ = session.checkpoint(report);
+            }
+            Err(no_room(session.micro_batch))
+        }
+        ended => ended,
+    }
 }
 
 /// Removes what a run went on from, when what it made has been saved.
@@ -157,6 +89,8 @@ struct Session<'a> {
     /// Behind the last whole step.
     position: Position,
     micro_batch: usize,
+    /// Whether blocks are computed again for their gradients.
+    again: bool,
     samples: u64,
     /// Micro-batches computed, by which dropout draws.
     passes: u64,
@@ -202,6 +136,7 @@ impl<'a> Session<'a> {
             held: Vec::new(),
             position: Position::default(),
             micro_batch: run.plan.micro_batch.clamp(1, run.plan.batch.max(1)),
+            again: run.plan.recompute == Recompute::Always,
             samples: 0,
             passes: 0,
             before: 0.0,
@@ -301,16 +236,20 @@ impl<'a> Session<'a> {
         while !finished && !self.run.stop.load(Ordering::Relaxed) {
             match self.step(&stream) {
                 Ok(()) => {}
-                Err(error) if error.is_out_of_memory() && self.micro_batch > 1 && halvings < MOST_HALVINGS => {
+                // Half a step of the optimiser cannot be taken back.
+                Err(error) if !error.is_out_of_memory() || !self.optimiser.is_whole() => return Err(error),
+                Err(_) if !self.again && plan.recompute == Recompute::Auto => {
+                    self.again = true;
+                    report(&Event::Again);
+                    stream = self.stream();
+                    continue;
+                }
+                Err(_) if self.micro_batch > 1 && halvings < MOST_HALVINGS => {
                     halvings += 1;
                     self.micro_batch = self.micro_batch.div_ceil(2);
                     report(&Event::Smaller { micro_batch: self.micro_batch });
                     stream = self.stream();
                     continue;
-                }
-                Err(error) if error.is_out_of_memory() => {
-                    let device = if self.device.is_cpu() { "the processor" } else { "the device" };
-                    return Err(TrainError::OutOfMemory { device, micro_batch: self.micro_batch });
                 }
                 Err(error) => return Err(error),
             }
@@ -349,6 +288,8 @@ impl<'a> Session<'a> {
             finished,
             kept,
             best: self.best.as_ref().map(|(_, score, _)| *score),
+            peak_memory: device::peak_memory(&self.device),
+            peak_tensors: device::peak_tensors(&self.device),
         })
     }
 
@@ -365,6 +306,15 @@ impl<'a> Session<'a> {
         TrainError::Diverged { step, kept }
     }
 
+    /// The network that learns from a micro-batch of this step.
+    fn network(&self, part: usize) -> Result<Model, TrainError> {
+        let mut model = self.run.trainable.network(Some(self.passes + part as u64))?;
+        if self.again {
+            model.compute_again(self.run.trainable.variables().iter().map(|(_, var)| var))?;
+        }
+        Ok(model)
+    }
+
     /// One step of the optimiser.
     fn step(&mut self, stream: &Stream) -> Result<(), TrainError> {
         let plan = &self.run.plan;
@@ -376,9 +326,9 @@ impl<'a> Session<'a> {
         let (mut samples, mut position) = (0, None);
         for part in 0..parts {
             let next = stream.next()?;
-            let model = self.run.trainable.network(Some(self.passes + part as u64))?;
+            let model = self.network(part)?;
             let Loss { total, answer: told, dense: told_dense } = loss(&model, self.head.as_ref(), &next.batch, plan, dense)?;
-            let gradients = (total / parts as f64)?.backward()?;
+            let gradients = model.backward(&(total / parts as f64)?)?;
             add(&mut sum, self.optimiser.gradient(&gradients)?)?;
             add(&mut answer, (told / parts as f64)?)?;
             if let Some(told) = told_dense {
@@ -436,6 +386,7 @@ impl<'a> Session<'a> {
             samples_per_second: gathered.samples as f64 / elapsed.max(1e-9),
             seconds: self.seconds(),
             memory: device::memory(&self.device),
+            peak_memory: device::peak_memory(&self.device),
         })
     }
 

@@ -77,10 +77,14 @@ pub(super) fn save(run: &Path, state: &State, vectors: &Vectors) -> Result<PathB
     Ok(there)
 }
 
+/// A run's checkpoint, where there is one.
+pub(super) fn there(run: &Path) -> Option<PathBuf> {
+    [NAME.to_owned(), format!("{NAME}.old")].into_iter().map(|name| run.join(name)).find(|dir| dir.is_dir())
+}
+
 /// Reads a run's checkpoint; `None` where there is none.
 pub(super) fn load(run: &Path, device: &Device) -> Result<Option<(State, Vectors)>, TrainError> {
-    let found = [NAME.to_owned(), format!("{NAME}.old")].into_iter().map(|name| run.join(name)).find(|dir| dir.is_dir());
-    let Some(dir) = found else { return Ok(None) };
+    let Some(dir) = there(run) else { return Ok(None) };
     let path = dir.join("state.json");
     let text = fs::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
     let wrong = |path: &Path, reason: String| TrainError::Model(ModelError::File { path: path.to_owned(), reason });

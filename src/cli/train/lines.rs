@@ -78,6 +78,12 @@ fn told(event: &Event) -> String {
             format!("step {:>6}  held out: whole answers right{shares}  loss {:.4}{best}", found.step, found.loss)
         }
         Event::Checkpoint { step, path } => format!("step {step:>6}  checkpoint {}", path.display()),
+        Event::Planned { memory, room, recompute } => {
+            let room = room.map(|bytes| format!(" of {:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
+            let how = if *recompute { "; blocks are computed again for their gradients" } else { "" };
+            format!("memory: at most {:.1} GB{room}, by the plan{how}", *memory as f64 / 1e9)
+        }
+        Event::Again => "not enough memory; from here on blocks are computed again for their gradients".to_owned(),
         Event::Smaller { micro_batch } => format!("not enough memory; from here on {micro_batch} conversations at once"),
         Event::Resumed { step } => format!("going on after step {step}"),
     }

@@ -51,7 +51,7 @@ impl Curves {
                     }
                 }
             }
-            Event::Checkpoint { .. } | Event::Smaller { .. } | Event::Resumed { .. } => {}
+            Event::Planned { .. } | Event::Checkpoint { .. } | Event::Again | Event::Smaller { .. } | Event::Resumed { .. } => {}
         }
     }
 

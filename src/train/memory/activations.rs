@@ -55,15 +55,21 @@ impl Batch {
     }
 }
 
-/// Kept of the text model's layers.
-pub(super) fn layers(config: &Config, batch: &Batch) -> usize {
+/// Kept of the text model's layers; of layers that are computed `again`, their inputs.
+pub(super) fn layers(config: &Config, batch: &Batch, again: bool) -> usize {
+    let each = if again { batch.places() * config.text.hidden } else { layer(config, batch) };
+    config.text.layers * each
+}
+
+/// Kept of one layer.
+fn layer(config: &Config, batch: &Batch) -> usize {
     let text = &config.text;
     let (queries, keys) = (text.heads * text.head_dim, text.kv_heads * text.head_dim);
     let normed = usize::from(text.qk_norm);
     // Two norms, two changes, two sums; projected (and normed), turned, attended and brought back; gate, up, their product and
     // the active gate.
     let each = 6 * text.hidden + (4 + normed) * queries + (4 + normed) * keys + 4 * text.intermediate;
-    text.layers * (batch.places() * each + batch.scores(config))
+    batch.places() * each + batch.scores(config)
 }
 
 /// Kept around the layers: embeddings, images in their places, angles, masks, the last norm.
@@ -76,8 +82,19 @@ pub(super) fn around(config: &Config, batch: &Batch, tracked: bool, on_cpu: bool
     batch.places() * ((placed + 1) * text.hidden + text.head_dim) + mask
 }
 
-/// Kept of the vision tower when it is trained; `whole` says whether its patch embedding is.
-pub(super) fn tower(config: &Config, batch: &Batch, whole: bool) -> usize {
+/// Kept of the vision tower when it is trained; `whole` says whether its patch embedding is, and of blocks that are computed
+/// `again` their inputs are.
+pub(super) fn tower(config: &Config, batch: &Batch, whole: bool, again: bool) -> usize {
+    let vision = &config.vision;
+    let (width, patches) = (vision.hidden, batch.patches());
+    let mut all = patches * if whole { 2 * width + 3 * vision.patch * vision.patch } else { width };
+    all += if again { vision.depth * patches * width } else { blocks(config, batch).sum() };
+    // Of each merger: norm, the first layer and its activation.
+    all + (1 + levels(config)) * patches * 3 * width + features(config, batch)
+}
+
+/// Kept of each of the tower's blocks.
+fn blocks(config: &Config, batch: &Batch) -> impl Iterator<Item = usize> {
     let vision = &config.vision;
     let (width, inner, patches) = (vision.hidden, vision.intermediate, batch.patches());
     let mlp = match (&vision.tower, vision.activation) {
@@ -85,20 +102,18 @@ pub(super) fn tower(config: &Config, batch: &Batch, whole: bool) -> usize {
         _ => 2,
     };
     let joined = 16 * width + mlp * inner;
-    let mut all = patches * if whole { 2 * width + 3 * vision.patch * vision.patch } else { width };
-    for layer in 0..vision.depth {
+    let scores = batch.seen(config).0;
+    (0..vision.depth).map(move |layer| {
         let windowed = match &vision.tower {
             Tower::Qwen25 { full_layers, window } if !full_layers.contains(&layer) => Some((window / vision.patch).pow(2)),
             _ => None,
         };
-        all += match windowed {
-            None => patches * joined + batch.seen(config).0,
+        match windowed {
+            None => patches * joined + scores,
             // Windows are attended by operations that each keep what they make; scores are computed in f32.
             Some(window) => patches * (joined + 10 * width) + 6 * patches * vision.heads * window,
-        };
-    }
-    // Of each merger: norm, the first layer and its activation.
-    all + (1 + levels(config)) * patches * 3 * width + features(config, batch)
+        }
+    })
 }
 
 /// What the tower hands to the text model.
@@ -120,8 +135,8 @@ pub(super) fn head(config: &Config, batch: &Batch, value: usize) -> usize {
 }
 
 /// What comes and goes on top while gradients are computed, in bytes: the largest of the steps. A mask of what an adapter does
-/// not see is made again.
-pub(super) fn passing(config: &Config, batch: &Batch, value: usize, tower: bool, dropout: bool) -> usize {
+/// not see is made again, and so is all that a block keeps where blocks are computed `again`.
+pub(super) fn passing(config: &Config, batch: &Batch, value: usize, (tower, dropout, again): (bool, bool, bool)) -> usize {
     let text = &config.text;
     let places = batch.places();
     // Logarithms, shares and gradients of the logits, in f32.
@@ -132,7 +147,10 @@ pub(super) fn passing(config: &Config, batch: &Batch, value: usize, tower: bool,
     let stream = places * 2 * text.hidden;
     let inner = config.vision.intermediate.max(3 * config.vision.hidden);
     let seen = if tower { 2 * batch.seen(config).1 + batch.patches() * inner * wide / 2 } else { 0 };
-    head.max((attention.max(mlp) + stream) * value).max(seen * value)
+    // Besides what it keeps: a copy of its input, and the gradient that has arrived at its end.
+    let layer = if again { layer(config, batch) + 2 * places * text.hidden } else { 0 };
+    let block = if again && tower { blocks(config, batch).max().unwrap_or(0) + 2 * batch.patches() * config.vision.hidden } else { 0 };
+    head.max((attention.max(mlp) + stream + layer) * value).max((seen + block) * value)
 }
 
 /// What comes and goes while a frozen tower looks at the images, in values.

@@ -6,7 +6,7 @@ use super::{Load, Memory, memory};
 use crate::domain::Kind;
 use crate::model::processor::Grid;
 use crate::model::qwen_vl::Config;
-use crate::train::{LoraPlan, Plan, TrainError};
+use crate::train::{LoraPlan, Plan, Recompute, TrainError};
 
 /// A change of a plan, and what it saves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +34,10 @@ pub fn advice(config: &Config, plan: &Plan, loads: &[Load], cuda: bool, room: u6
         }
         then.peak <= room
     };
+    if plan.recompute != Recompute::Always {
+        let then = memory(config, &Plan { recompute: Recompute::Always, ..plan.clone() }, loads, cuda)?;
+        say("--recompute always: the same steps, which take about a third longer".to_owned(), &then);
+    }
     let mut micro = plan.micro_batch.min(plan.batch);
     while micro > 1 {
         micro = micro.div_ceil(2);
