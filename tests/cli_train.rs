@@ -69,7 +69,18 @@ fn approved_samples_are_learnt_from_and_the_model_predicts() {
     assert!(warnings.iter().any(|line| line.starts_with("defect_mode: ")), "{warnings:?}");
     let events = log(&dir.path().join("models/new/train.jsonl"));
     assert_eq!(events.iter().filter(|event| event["event"] == "step").count(), 2);
-    assert!(events[0]["answer_loss"].as_f64().unwrap() > 0.0);
+    // The plan's figure first, and beside it what was taken.
+    assert!(events[0]["event"] == "planned" && events[0]["memory"] == trained["planned_memory"], "{events:?}");
+    assert!(events[1]["answer_loss"].as_f64().unwrap() > 0.0);
+    assert!(trained["planned_memory"].as_u64().unwrap() > 1 << 20);
+    if cfg!(target_os = "linux") {
+        assert!(trained["peak_memory"].as_u64().unwrap() > 1 << 20 && events[1]["peak_memory"].is_u64());
+    }
+    let (code, again) = run(dir.path(), &train("2", &["-o", "same", "--recompute", "always"]));
+    assert!(code == 0 && again["planned_memory"].as_u64() < trained["planned_memory"].as_u64(), "{again}");
+    let (one, other) = (log(&dir.path().join("models/new/train.jsonl")), log(&dir.path().join("models/same/train.jsonl")));
+    let loss = |log: &[Value]| log[2]["answer_loss"].as_f64().unwrap();
+    assert!((loss(&one) - loss(&other)).abs() < 1e-5 && other[0]["recompute"] == true, "{one:?} {other:?}");
     let (code, predicted) = run(dir.path(), &["predict", "--model", "new", "--device", "cpu"]);
     assert_eq!((code, &predicted["predicted"]), (0, &6.into()));
     let (code, again) = run(dir.path(), &train("2", &["-o", "new"]));
@@ -125,5 +136,6 @@ fn an_interrupted_run_is_gone_on_with() {
     let (code, trained) = run(dir.path(), &train(&steps, &arguments));
     assert_eq!((code, &trained["steps"], &trained["finished"]), (0, &(done + 1).into(), &true.into()));
     assert!(!out.join("checkpoint").exists() && out.join("model.safetensors").is_file());
-    assert_eq!(log(&out.join("train.jsonl"))[before.len()]["event"], "resumed");
+    let after = &log(&out.join("train.jsonl"))[before.len()..];
+    assert_eq!((&after[0]["event"], &after[1]["event"]), (&"planned".into(), &"resumed".into()));
 }

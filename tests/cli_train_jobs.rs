@@ -43,6 +43,12 @@ fn memory_is_foretold_of_the_longest_conversations() {
     assert!(code == 0 && less["memory"]["passes"].as_array().unwrap().len() == 1);
     let (code, tight) = run(dir.path(), &["train", "--plan", "--lora", "--memory", "0.1"]);
     assert_eq!((code, &tight["fits"]), (1, &false.into()));
+    // What is too much is planned with less, and what is not is told how little it could be.
+    assert_eq!((&plan["plan"]["recompute"], &tight["plan"]["recompute"]), (&"auto".into(), &"always".into()));
+    let least = |said: &Value| (said["recomputed"]["peak"].as_u64().unwrap(), said["peak"].as_u64().unwrap());
+    assert!(least(&plan).0 < least(&plan).1 && least(&tight).0 == least(&tight).1);
+    let (_, never) = run(dir.path(), &["train", "--plan", "--lora", "--memory", "0.1", "--recompute", "never"]);
+    assert!(never["advice"].as_array().unwrap().iter().any(|advice| advice["change"].as_str().unwrap().starts_with("--recompute ")));
     assert!(tight["advice"].as_array().unwrap().iter().any(|advice| advice["change"].as_str().unwrap().starts_with("--micro-batch ")));
 }
 

@@ -35,8 +35,7 @@ impl Talk {
         let images = [picture(6 * side, 4 * side, 1), picture(6 * side, 4 * side, 2), picture(third.0 * side, third.1 * side, 3)];
         let images: Vec<RgbImage> = images.iter().map(|image| processor.resized(image).unwrap()).collect();
         let pictures = Pictures::new(&processor, &images.iter().collect::<Vec<_>>()).unwrap();
-        let tokens: Vec<usize> =
-            pictures.grids().iter().map(|grid| grid.patches() / (config.vision.merge * config.vision.merge)).collect();
+        let tokens: Vec<usize> = pictures.grids().iter().map(|grid| grid.patches() / (config.vision.merge * config.vision.merge)).collect();
         let row = |shown: &[usize], text: &[u32]| {
             let mut ids = vec![1, 2];
             for image in shown {

@@ -3,18 +3,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use candle_core::{DType, Device};
 use mekiki::config::{self, FILE_NAME, Language, Template};
 use mekiki::conversation::Recipe;
 use mekiki::domain::Kind;
+use mekiki::model::ModelError;
 use mekiki::model::checkpoint::Checkpoint;
 use mekiki::model::predictor::{Predictor, Settings};
 use mekiki::model::processor::Processor;
+use mekiki::model::qwen_vl::Model;
 use mekiki::model::random::{self, Shape};
 use mekiki::train::{
-    Boards, BoardsPlan, Event, Example, Examples, Full, Held, Photometry, Plan, Precision, Run, Summary, TrainError, Trainable, train,
+    Boards, BoardsPlan, Event, Example, Examples, Full, Held, Photometry, Plan, Precision, Recompute, Run, Summary, TrainError, Trainable,
+    train,
 };
 
 /// The first examples of a source, over and over.
@@ -81,7 +84,14 @@ impl Setting {
     }
 
     /// Trains; the run is stopped from outside after `until` steps.
-    fn train(&self, full: &Full, plan: &Plan, count: u64, resume: bool, until: Option<u64>) -> Result<(Summary, Vec<Event>), TrainError> {
+    fn train(
+        &self,
+        full: &dyn Trainable,
+        plan: &Plan,
+        count: u64,
+        resume: bool,
+        until: Option<u64>,
+    ) -> Result<(Summary, Vec<Event>), TrainError> {
         let config = Checkpoint::open(self.base.path()).unwrap().config().unwrap();
         let processor = Arc::new(Processor::load(self.base.path(), &config).unwrap());
         let stop = AtomicBool::new(false);
@@ -116,6 +126,31 @@ impl Setting {
 fn losses(events: &[Event]) -> Vec<(f64, Option<f64>)> {
     let loss = |event: &Event| if let Event::Step(step) = event { Some((step.answer_loss, step.dense_loss)) } else { None };
     events.iter().filter_map(loss).collect()
+}
+
+/// Weights on a device whose memory gives out at some of the micro-batches.
+struct Narrow<'a> {
+    full: &'a Full,
+    asked: AtomicUsize,
+    gives_out: &'a dyn Fn(usize) -> bool,
+}
+
+impl Trainable for Narrow<'_> {
+    fn variables(&self) -> &[(String, candle_core::Var)] {
+        self.full.variables()
+    }
+
+    fn network(&self, step: Option<u64>) -> Result<Model, TrainError> {
+        if step.is_some() && (self.gives_out)(self.asked.fetch_add(1, Ordering::Relaxed)) {
+            let said = candle_core::Error::msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+            return Err(ModelError::Compute(said).into());
+        }
+        self.full.network(step)
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), TrainError> {
+        self.full.save(dir)
+    }
 }
 
 fn values(full: &Full) -> Vec<Vec<f32>> {
@@ -178,6 +213,57 @@ fn what_diverges_ends_with_advice() {
     let plan = Plan { learning_rate: 1e30, warm_up: 1, clip: 1e30, ..plan() };
     let error = setting.train(&setting.load(), &plan, 4, false, None).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("--lr") && error.contains("no number"), "{error}");
+}
+
+#[test]
+fn what_does_not_fit_is_computed_with_less() {
+    let setting = Setting::new();
+    let full = setting.load();
+    let narrow = Narrow { full: &full, asked: AtomicUsize::new(0), gives_out: &|nth| nth == 2 || nth == 3 };
+    let (summary, events) = setting.train(&narrow, &plan(), 8, false, None).unwrap();
+    assert!(summary.finished && summary.steps == 6 && summary.samples == 24);
+    let told: Vec<&Event> = events.iter().filter(|event| matches!(event, Event::Again | Event::Smaller { .. })).collect();
+    assert_eq!(told, [&Event::Again, &Event::Smaller { micro_batch: 1 }]);
+    // Never is never.
+    let setting = Setting::new();
+    let full = setting.load();
+    let narrow = Narrow { full: &full, asked: AtomicUsize::new(0), gives_out: &|nth| nth == 2 };
+    let (_, events) = setting.train(&narrow, &Plan { recompute: Recompute::Never, ..plan() }, 8, false, None).unwrap();
+    assert!(!events.contains(&Event::Again) && events.contains(&Event::Smaller { micro_batch: 1 }));
+}
+
+#[test]
+fn recomputing_changes_nothing_that_is_learnt() {
+    let [one, other] = [Recompute::Never, Recompute::Always].map(|recompute| {
+        let setting = Setting::new();
+        let full = setting.load();
+        let (_, events) = setting.train(&full, &Plan { recompute, steps: 3, ..plan() }, 8, false, None).unwrap();
+        losses(&events)
+    });
+    for ((one, _), (other, _)) in one.iter().zip(&other) {
+        assert!((one - other).abs() < 1e-5 * one, "{one} {other}");
+    }
+    assert_eq!(one.len(), 3);
+}
+
+#[test]
+fn what_was_learnt_before_memory_gave_out_is_gone_on_with() {
+    let setting = Setting::new();
+    let full = setting.load();
+    let narrow = Narrow { full: &full, asked: AtomicUsize::new(0), gives_out: &|nth| nth >= 6 };
+    let error = setting.train(&narrow, &plan(), 8, false, None).map(|_| ()).unwrap_err();
+    let said = error.to_string();
+    assert!(error.is_out_of_memory() && said.contains("for 1 conversations") && said.contains("--resume"), "{said}");
+    assert!(said.contains(&setting.checkpoint().display().to_string()), "{said}");
+    let (summary, events) = setting.train(&setting.load(), &plan(), 8, true, None).unwrap();
+    assert!(summary.finished && summary.steps == 6);
+    assert_eq!(events[0], Event::Resumed { step: 3 });
+    // Where nothing was learnt, nothing is kept.
+    let setting = Setting::new();
+    let full = setting.load();
+    let narrow = Narrow { full: &full, asked: AtomicUsize::new(0), gives_out: &|_| true };
+    let error = setting.train(&narrow, &plan(), 8, false, None).map(|_| ()).unwrap_err();
+    assert!(!setting.checkpoint().exists() && !error.to_string().contains("--resume"), "{error}");
 }
 
 #[test]

@@ -190,7 +190,16 @@ mod tests {
         std::fs::create_dir_all(&snapshot).unwrap();
         std::fs::write(snapshot.join("README.md"), "---\nlicense: apache-2.0\n---\n# Qwen").unwrap();
         let plan = Plan { lora: Some(LoraPlan { whole: vec!["merger".to_owned()], ..LoraPlan::default() }), ..Plan::lora() };
-        let summary = Summary { steps: 40, samples: 640, seconds: 12.0, finished: true, kept: 30, best: Some(0.9), peak_memory: Some(5_000_000_000), peak_tensors: None };
+        let summary = Summary {
+            steps: 40,
+            samples: 640,
+            seconds: 12.0,
+            finished: true,
+            kept: 30,
+            best: Some(0.9),
+            peak_memory: Some(5_000_000_000),
+            peak_tensors: None,
+        };
         let evaluation = EvaluationReport { step: 30, zero_shot: Some(0.9), one_shot: Some(0.875), loss: 0.1, best: true };
         let data = DataSet { says: "40 approved | samples".to_owned(), hash: Some(ContentHash::from_bytes([1; 32])) };
         let card = Card {

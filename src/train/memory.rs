@@ -11,7 +11,7 @@ mod survey;
 
 use serde::Serialize;
 
-pub use advice::{Advice, advice};
+pub use advice::{Advice, advice, settled};
 pub use cards::{CARDS, Card};
 pub use survey::survey;
 

@@ -36,7 +36,8 @@ impl AdamW {
         let values: usize = variables.iter().map(|var| var.elem_count()).sum();
         let length = values.next_multiple_of(ROW);
         let zeros = || Tensor::zeros(length, DType::F32, device);
-        let mut this = Self { values, weights: zeros()?, first: zeros()?, second: zeros()?, decays: zeros()?, steps: 0, moving: false, variables };
+        let mut this =
+            Self { values, weights: zeros()?, first: zeros()?, second: zeros()?, decays: zeros()?, steps: 0, moving: false, variables };
         let flat = this.variables.iter().map(|var| var.as_detached_tensor().flatten_all()).collect::<Result<Vec<_>>>()?;
         this.weights = this.joined(flat, device)?;
         let decays = this.variables.iter().map(|var| {

@@ -8,7 +8,7 @@ use clap::Args;
 use super::super::context::absolute;
 use super::super::numbers::{positive, share};
 use super::super::output::Failure;
-use crate::train::{Full, Lora, LoraPlan, Precision, Trainable};
+use crate::train::{Full, Lora, LoraPlan, Precision, TrainError, Trainable};
 
 /// LoRA: small factors are trained beside frozen weights, and saved as an adapter in PEFT's format.
 #[derive(Debug, Default, Args)]
@@ -78,7 +78,7 @@ impl LoraArgs {
         seed: u64,
         device: &Device,
         precision: Precision,
-    ) -> Result<Box<dyn Trainable>, Failure> {
+    ) -> Result<Box<dyn Trainable>, TrainError> {
         let dtype = precision.dtype();
         Ok(match (plan, &self.adapter) {
             (None, _) => Box::new(Full::load(base, device, dtype)?),

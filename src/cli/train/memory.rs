@@ -1,14 +1,16 @@
-//! `mekiki train --plan`: how much memory a run takes, before it starts.
+//! `mekiki train --plan`: how much memory a run takes, before it starts; and what is said of it when it does.
 
+use candle_core::Device;
 use serde_json::json;
 
 use super::super::context::Context;
 use super::super::output::{Failure, Outcome};
 use crate::domain::Kind;
+use crate::model::device;
 use crate::model::processor::Processor;
 use crate::model::qwen_vl::Config;
 use crate::train::memory::{self, Advice, CARDS, Card, Load, Memory, Term};
-use crate::train::{Examples, Plan};
+use crate::train::{Event, Examples, Plan, Recompute, TrainError};
 
 /// Says what a plan takes; `room` is what there is of it, in bytes. What does not fit is a problem.
 pub(super) fn run(
@@ -20,11 +22,14 @@ pub(super) fn run(
     cuda: bool,
 ) -> Result<Outcome, Failure> {
     let loads = shown(memory::survey(examples, processor, config)?, plan);
+    let least = Plan { recompute: Recompute::Always, ..plan.clone() };
+    let recomputed = memory::memory(config, &least, &loads, cuda)?.peak;
+    // Without a wish, only what no card holds is too much.
+    let room = room.unwrap_or_else(|| CARDS.iter().map(|card| card.bytes).max().unwrap_or(0));
+    let plan = &memory::settled(config, plan, &loads, cuda, room)?;
     let memory = memory::memory(config, plan, &loads, cuda)?;
     let values = memory::Values::of(config, plan.lora.as_ref())?;
     let card = Card::smallest(memory.peak, plan.dtype);
-    // Without a wish, only what no card holds is too much.
-    let room = room.unwrap_or_else(|| CARDS.iter().map(|card| card.bytes).max().unwrap_or(0));
     let advice = memory::advice(config, plan, &loads, cuda, room)?;
     let fits = memory.peak <= room;
     let cards: Vec<_> = CARDS
@@ -34,10 +39,91 @@ pub(super) fn run(
     context.out.object(&json!({
         "peak": memory.peak, "fits": fits, "room": room, "smallest": card.map(|card| card.name), "cards": cards, "values": values,
         "micro_batch": plan.micro_batch, "memory": memory, "advice": advice, "plan": plan,
+        "recomputed": { "peak": recomputed, "smallest": Card::smallest(recomputed, plan.dtype).map(|card| card.name) },
     }))?;
     tell(context, plan, &memory, card);
+    if plan.recompute != Recompute::Always {
+        let card = Card::smallest(recomputed, plan.dtype).map(|card| format!("; {}", card.name)).unwrap_or_default();
+        context.out.line(format_args!("with --recompute always, which takes about a third longer: {} GB{card}", gigabytes(recomputed)));
+    }
     tell_advice(context, &advice, room, fits);
     Ok(if fits { Outcome::Done } else { Outcome::Problems })
+}
+
+/// A run's plan where it is carried out, and what is known of its memory.
+pub(super) struct Settled {
+    pub(super) plan: Plan,
+    config: Config,
+    loads: Vec<Load>,
+    /// What the plan takes, and what there is of it.
+    peak: u64,
+    room: Option<u64>,
+    cuda: bool,
+}
+
+impl Settled {
+    /// Looks at the examples and at the device, before anything lies there.
+    pub(super) fn new(
+        (config, processor): (&Config, &Processor),
+        plan: &Plan,
+        examples: &dyn Examples,
+        device: &Device,
+    ) -> Result<Self, Failure> {
+        let loads = shown(memory::survey(examples, processor, config)?, plan);
+        let cuda = device.is_cuda();
+        // The plan counts this program's share of what is taken already.
+        let taken = device::memory(device).unwrap_or(0).saturating_sub(memory::CONTEXT);
+        let room = device::whole_memory(device).map(|whole| whole.saturating_sub(taken));
+        let plan = memory::settled(config, plan, &loads, cuda, room.unwrap_or(u64::MAX))?;
+        let peak = memory::memory(config, &plan, &loads, cuda)?.peak;
+        Ok(Self { plan, config: config.clone(), loads, peak, room, cuda })
+    }
+
+    /// What the log begins with.
+    pub(super) fn event(&self) -> Event {
+        Event::Planned { memory: self.peak, room: self.room, recompute: self.plan.recompute == Recompute::Always }
+    }
+
+    /// What the plan foretold.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// An error as it is told: where memory gave out, with what to change.
+    pub(super) fn failure(&self, error: TrainError) -> Failure {
+        if !error.is_out_of_memory() {
+            return error.into();
+        }
+        let mut plan = self.plan.clone();
+        if let TrainError::OutOfMemory { micro_batch, .. } = &error {
+            plan.micro_batch = *micro_batch;
+        }
+        // What the run tried by itself is no advice.
+        if plan.recompute == Recompute::Auto {
+            plan.recompute = Recompute::Always;
+        }
+        let foretold = memory::memory(&self.config, &plan, &self.loads, self.cuda).map_or(self.peak, |memory| memory.peak);
+        // That it does not fit is certain, whatever was foretold.
+        let room = self.room.unwrap_or(u64::MAX).min(foretold.saturating_sub(1));
+        let advice = memory::advice(&self.config, &plan, &self.loads, self.cuda, room).unwrap_or_default();
+        let mut message = error.to_string();
+        if let Some(room) = self.room {
+            message += &format!(
+                "
+the plan foretold {} GB of {} GB that there are",
+                gigabytes(foretold),
+                gigabytes(room)
+            );
+        }
+        for Advice { change, saves, .. } in &advice {
+            message += &format!(
+                "
+  {change} ({} GB less)",
+                gigabytes(*saves)
+            );
+        }
+        Failure::new(message)
+    }
 }
 
 /// Of the examples' kinds, those that the plan learns from.

@@ -184,6 +184,7 @@ mod tests {
                 samples_per_second: 2048.0,
                 seconds: nth as f64,
                 memory: Some(12_300_000_000),
+                peak_memory: None,
             };
             curves.take(&Event::Step(step));
         }

@@ -19,6 +19,12 @@ pub struct Advice {
     pub fits: bool,
 }
 
+/// The plan as it is carried out where there are `room` bytes: what is left open is recomputed where it does not fit otherwise.
+pub fn settled(config: &Config, plan: &Plan, loads: &[Load], cuda: bool, room: u64) -> Result<Plan, TrainError> {
+    let tight = plan.recompute == Recompute::Auto && memory(config, plan, loads, cuda)?.peak > room;
+    Ok(if tight { Plan { recompute: Recompute::Always, ..plan.clone() } } else { plan.clone() })
+}
+
 /// Changes that each bring a run nearer to `room` bytes, the gentlest first; nothing where it fits.
 pub fn advice(config: &Config, plan: &Plan, loads: &[Load], cuda: bool, room: u64) -> Result<Vec<Advice>, TrainError> {
     let before = memory(config, plan, loads, cuda)?.peak;
