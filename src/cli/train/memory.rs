@@ -177,3 +177,33 @@ fn tell_advice(context: &Context, advice: &[Advice], room: u64, fits: bool) {
         context.out.line(format_args!("  {change} ({} GB less, {then})", gigabytes(*saves)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelError;
+    use crate::model::checkpoint::Checkpoint;
+    use crate::model::processor::Grid;
+
+    #[test]
+    fn where_memory_gave_out_it_is_said_what_to_change() {
+        let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/model/qwen3");
+        let config = Checkpoint::open(&base).unwrap().config().unwrap();
+        let shown = memory::ShownImage { grid: Grid { height: 64, width: 64 }, different: None };
+        let load = Load { kind: Kind::OneShot, tokens: 3200, answer: 30, dense: 0, images: vec![shown; 3] };
+        let plan = Plan { micro_batch: 16, ..Plan::lora() };
+        let peak = memory::memory(&config, &plan, std::slice::from_ref(&load), true).unwrap().peak;
+        // More room than the plan wants: what happened counts.
+        let settled = Settled { plan, config, loads: vec![load], peak, room: Some(2 * peak), cuda: true };
+        let said = settled.failure(TrainError::OutOfMemory { micro_batch: 8, checkpoint: Some("run/checkpoint".into()) }).message();
+        assert!(said.contains("8 conversations at once") && said.contains("run/checkpoint"), "{said}");
+        assert!(said.contains("the plan foretold") && said.contains("\n  --micro-batch ") && said.contains("half the pixels"), "{said}");
+        // The run has recomputed by itself.
+        assert!(!said.contains("--recompute"), "{said}");
+        let driver = candle_core::Error::msg("CublasError(CUBLAS_STATUS_ALLOC_FAILED)");
+        let said = settled.failure(ModelError::Compute(driver).into()).message();
+        assert!(said.contains("\n  --micro-batch "), "{said}");
+        let other = settled.failure(ModelError::Prompt("no".to_owned()).into()).message();
+        assert!(!other.contains("--micro-batch"), "{other}");
+    }
+}
