@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::{Plan, Precision};
+use super::{Plan, Precision, Recompute};
 use crate::model::adapter::Targets;
 
 /// Which trainer a job is for.
@@ -69,7 +69,7 @@ impl Job<'_> {
             "adam_beta2": plan.betas[1],
             "max_grad_norm": plan.clip,
             "bf16": plan.dtype == Precision::Bf16,
-            "gradient_checkpointing": true,
+            "gradient_checkpointing": plan.recompute != Recompute::Never,
             "seed": plan.seed,
             "logging_steps": plan.log_every,
             "save_steps": plan.checkpoint_every,

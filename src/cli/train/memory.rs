@@ -106,23 +106,12 @@ impl Settled {
         // That it does not fit is certain, whatever was foretold.
         let room = self.room.unwrap_or(u64::MAX).min(foretold.saturating_sub(1));
         let advice = memory::advice(&self.config, &plan, &self.loads, self.cuda, room).unwrap_or_default();
-        let mut message = error.to_string();
+        let mut lines = vec![error.to_string()];
         if let Some(room) = self.room {
-            message += &format!(
-                "
-the plan foretold {} GB of {} GB that there are",
-                gigabytes(foretold),
-                gigabytes(room)
-            );
+            lines.push(format!("the plan foretold {} GB of {} GB that there are; what to change:", gigabytes(foretold), gigabytes(room)));
         }
-        for Advice { change, saves, .. } in &advice {
-            message += &format!(
-                "
-  {change} ({} GB less)",
-                gigabytes(*saves)
-            );
-        }
-        Failure::new(message)
+        lines.extend(advice.iter().map(|Advice { change, saves, .. }| format!("  {change} ({} GB less)", gigabytes(*saves))));
+        Failure::new(lines.join("\n"))
     }
 }
 
