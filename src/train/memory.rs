@@ -198,7 +198,8 @@ fn pass(config: &Config, plan: &Plan, load: &Load, values: Values, (value, parts
     let sums = if parts > 1 { " and their sum so far" } else { "" };
     term("gradients", 4 * trained * parts.min(2), format!("in f32{sums}"));
     let again = plan.recompute == Recompute::Always;
-    let text = activations::layers(config, &batch, again) + activations::around(config, &batch, embedding, !cuda);
+    let around = activations::around(config, &batch, embedding) + activations::mask(config, &batch, cuda, value);
+    let text = activations::layers(config, &batch, again) + around;
     let kept = if again { ", of each layer its input" } else { "" };
     term("text model", bytes(text), format!("{micro} conversations of {} tokens{kept}", load.tokens));
     if tower {

@@ -1,9 +1,11 @@
-//! Kernels for what stands between the matrix products of a forward pass on an NVIDIA GPU, in bf16.
+//! Kernels for what stands between the matrix products of a forward or a backward pass on an NVIDIA GPU, in bf16.
 //!
 //! candle's own operations go over memory once each, and several times where an operand is laid out in another way;
-//! these take what belongs together at once (`kernels.cu`). They are compiled by the driver's compiler when a device is
+//! these take what belongs together at once (`kernels.cu`, `backward.cu`). They are compiled by the driver's compiler when a device is
 //! first used; where that is not there, candle's operations do the work.
 #![expect(unsafe_code, reason = "launching a kernel: what it reads and writes is checked here, on the host")]
+
+mod backward;
 
 use std::sync::OnceLock;
 
@@ -15,7 +17,7 @@ use half::bf16;
 
 use super::Activation;
 
-const SOURCE: &str = include_str!("kernels.cu");
+const SOURCE: &str = concat!(include_str!("kernels.cu"), include_str!("backward.cu"));
 const THREADS: u32 = 256;
 /// Values that a thread takes at a time: 16 bytes.
 const EIGHT: usize = 8;

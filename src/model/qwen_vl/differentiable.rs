@@ -1,12 +1,14 @@
 //! The network's operations with gradients written by hand, for training.
 //!
-//! Forward they are candle's fused kernels. Backward they avoid what is slow on an accelerator: sums over rows are products
+//! Forward they are candle's fused kernels, and kernels of our own where these serve (an NVIDIA GPU, bf16). Backward they avoid what is slow on an accelerator: sums over rows are products
 //! with ones, means that are needed at every place of a row are products with a constant matrix, and nothing as large as
 //! the attention scores is ever broadcast.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{ops, rotary_emb};
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::gradient::known;
 
 /// Into how many parts sums over rows are cut at most, so that many cores share them.
@@ -53,11 +55,20 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     };
     let Some(bias) = bias else { return known([x, weight], value, both) };
     let shifts = bias.track_op();
-    let value = (&value + across(&bias.detach(), value.dim(0)?)?)?;
+    let value = shifted(&value, &bias.detach())?;
     known([x, weight, bias], value, move |gradient| {
         let [x, weight] = both(gradient)?;
         Ok([x, weight, if shifts { Some(sum_rows(gradient)?) } else { None }])
     })
+}
+
+/// `x + bias` of `[rows, width]`.
+fn shifted(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(kernels) = Kernels::of_pieces(&[x, bias]) {
+        return kernels.bias_activate(x, Some(bias), None);
+    }
+    x + across(bias, x.dim(0)?)?
 }
 
 /// Layer norm, or RMS norm without a bias, over the last dimension.
@@ -76,6 +87,11 @@ pub(super) fn norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32)
         let shape = input.shape().clone();
         let rows = shape.elem_count() / width;
         let (x, gradient) = (input.reshape((rows, width))?, gradient.reshape((rows, width))?);
+        #[cfg(feature = "cuda")]
+        if let Some((change, product)) = Kernels::norm_backward(&x, &factor, &gradient, (eps, centred, moves))? {
+            let product = product.map(|product| sum_rows(&product)).transpose()?;
+            return Ok([Some(change.reshape(shape)?), product, if centred && moves { Some(sum_rows(&gradient)?) } else { None }]);
+        }
         let ones = factor.ones_like()?;
         let zeros = if centred { Some(factor.zeros_like()?) } else { None };
         let normed = normalise(&x, &ones, zeros.as_ref())?;
@@ -125,6 +141,10 @@ pub(super) fn add_to_each(x: &Tensor, there: &Tensor, parts: usize) -> Result<Te
 pub(super) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
     let input = x.detach();
     known([x], input.gelu()?, move |gradient| {
+        #[cfg(feature = "cuda")]
+        if let Some(change) = Kernels::gelu_tanh_backward(&input, gradient)? {
+            return Ok([Some(change)]);
+        }
         let slope = (2.0 / std::f64::consts::PI).sqrt();
         let square = input.sqr()?;
         let tanh = (&input * square.affine(slope * 0.044_715, slope)?)?.tanh()?;
@@ -137,14 +157,52 @@ pub(super) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
 /// `silu(gate) · up`
 pub(super) fn gated_silu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let (gate_value, up_value) = (gate.detach(), up.detach());
-    let active = gate_value.silu()?;
-    let value = (&active * &up_value)?;
+    let value = active_times(&gate_value, &up_value)?;
     known([gate, up], value, move |gradient| {
+        #[cfg(feature = "cuda")]
+        if let Some([gate, up]) = Kernels::gated_silu_backward(&gate_value, &up_value, gradient)? {
+            return Ok([Some(gate), Some(up)]);
+        }
         let open = ops::sigmoid(&gate_value)?;
+        // As large as what is kept already, and computed faster than read back.
+        let active = (&gate_value * &open)?;
         // d silu = σ + silu · (1 − σ)
         let slope = (&open + (&active * open.affine(-1.0, 1.0)?)?)?;
         Ok([Some(((gradient * &up_value)? * slope)?), Some((gradient * &active)?)])
     })
+}
+
+fn active_times(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(kernels) = Kernels::of_pieces(&[gate, up]) {
+        return kernels.gated(gate, up, super::Activation::Silu);
+    }
+    gate.silu()? * up
+}
+
+/// Whether attention sees what comes before by a kernel of our own, which wants no mask.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only a GPU has one"))]
+pub(super) fn sees_without_mask(like: &Tensor) -> bool {
+    #[cfg(feature = "cuda")]
+    return Kernels::of(like).is_some();
+    #[cfg(not(feature = "cuda"))]
+    false
+}
+
+/// Shares of scores `[batch, kv heads, shared · tokens, tokens]`.
+fn shares(scores: &Tensor, looks: &Looks, (lines, tokens): (usize, usize)) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let (Some(kernels), true) = (Kernels::of(scores), looks.causal && looks.mask.is_none()) {
+        return kernels.softmax_of_lines(scores, Some(tokens));
+    }
+    let Some(mask) = &looks.mask else {
+        if looks.causal {
+            candle_core::bail!("attention to what comes before, without a mask that says so");
+        }
+        return ops::softmax_last_dim(scores);
+    };
+    let plain = (lines, tokens * tokens);
+    ops::softmax_last_dim(&(scores.reshape(plain)? + mask.broadcast_as(plain)?)?.reshape(scores.shape())?)
 }
 
 /// What attention needs besides queries, keys and values.
@@ -153,7 +211,10 @@ pub(super) struct Looks {
     /// Angles of queries and keys, `[tokens, width / 2]` or `[batch, tokens, width / 2]`.
     pub(super) cos: Tensor,
     pub(super) sin: Tensor,
-    /// Added to the scores, `[batch · heads, tokens · tokens]` or with one row for all.
+    /// Whether a token sees only itself and what comes before it.
+    pub(super) causal: bool,
+    /// What says so, added to the scores: `[batch · heads, tokens · tokens]` or with one row for all; none where nothing is
+    /// hidden, and where [`sees_without_mask`].
     pub(super) mask: Option<Tensor>,
 }
 
@@ -184,13 +245,8 @@ impl Seen {
         let query = (rotary_emb::rope(query, &looks.cos, &looks.sin)? * (1.0 / (width as f64).sqrt()))?;
         let key = rotary_emb::rope(key, &looks.cos, &looks.sin)?;
         // Query heads that share a key head are further tokens of it.
-        let mut scores = query.reshape((batch, kv_heads, shared * tokens, width))?.matmul(&key.t()?)?;
-        if let Some(mask) = &looks.mask {
-            let plain = (batch * heads, tokens * tokens);
-            scores = (scores.reshape(plain)? + mask.broadcast_as(plain)?)?;
-            scores = scores.reshape((batch, kv_heads, shared * tokens, tokens))?;
-        }
-        let shares = ops::softmax_last_dim(&scores)?;
+        let scores = query.reshape((batch, kv_heads, shared * tokens, width))?.matmul(&key.t()?)?;
+        let shares = shares(&scores, looks, (batch * heads, tokens))?;
         let out = shares.matmul(&value)?.reshape((batch, heads, tokens, width))?;
         Ok(Self { query, key, value, shares, out, looks: looks.clone() })
     }
@@ -367,7 +423,7 @@ mod tests {
     fn attention_is_as_candle_differentiates_it() {
         let (batch, tokens, width) = (2, 5, 8);
         let angles = wave(&[batch, tokens, width / 2], 0.8).detach();
-        let mut looks = Looks { cos: angles.cos().unwrap(), sin: angles.sin().unwrap(), mask: None };
+        let mut looks = Looks { cos: angles.cos().unwrap(), sin: angles.sin().unwrap(), causal: false, mask: None };
         let (query, key, value) =
             (wave(&[batch, tokens, 4, width], 0.71), wave(&[batch, tokens, 2, width], 1.3), wave(&[batch, tokens, 2, width], 0.9));
         for masked in [false, true] {

@@ -64,8 +64,9 @@ impl Pass<'_> {
         let (mask, looks) = match mode {
             Mode::Infer => (Some(causal(tokens, 1, dtype, &device)?.reshape((1, 1, tokens, tokens))?), None),
             Mode::Train => {
-                let mask = causal(tokens, rows * config.heads, dtype, &device)?;
-                (None, Some(Looks { cos: cos.clone(), sin: sin.clone(), mask: Some(mask) }))
+                let plain = differentiable::sees_without_mask(&cos);
+                let mask = if plain { None } else { Some(causal(tokens, rows * config.heads, dtype, &device)?) };
+                (None, Some(Looks { cos: cos.clone(), sin: sin.clone(), causal: true, mask }))
             }
         };
         Ok(Self { rows, tokens, cos, sin, mask, cache: None, looks, mode })

@@ -446,7 +446,7 @@ impl Block {
         let (images, patches, heads) = (group.images, group.layout.patches, config.heads);
         let width = config.hidden / heads;
         if mode == Mode::Train && !self.windowed {
-            return Ok(attend_joined(qkv, images, heads, &Looks { cos: cos.clone(), sin: sin.clone(), mask: None })?);
+            return Ok(attend_joined(qkv, images, heads, &Looks { cos: cos.clone(), sin: sin.clone(), causal: false, mask: None })?);
         }
         let apart = qkv.reshape((images, patches, 3, heads, width))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
         // Queries and keys turn together.

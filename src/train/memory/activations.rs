@@ -66,20 +66,28 @@ fn layer(config: &Config, batch: &Batch) -> usize {
     let text = &config.text;
     let (queries, keys) = (text.heads * text.head_dim, text.kv_heads * text.head_dim);
     let normed = usize::from(text.qk_norm);
-    // Two norms, two changes, two sums; projected (and normed), turned, attended and brought back; gate, up, their product and
-    // the active gate.
-    let each = 6 * text.hidden + (4 + normed) * queries + (4 + normed) * keys + 4 * text.intermediate;
+    // Two norms, two changes, two sums; projected (and normed), turned, attended and brought back; gate, up and their product.
+    let each = 6 * text.hidden + (4 + normed) * queries + (4 + normed) * keys + 3 * text.intermediate;
     batch.places() * each + batch.scores(config)
 }
 
-/// Kept around the layers: embeddings, images in their places, angles, masks, the last norm.
-pub(super) fn around(config: &Config, batch: &Batch, tracked: bool, on_cpu: bool) -> usize {
+/// Kept around the layers: embeddings, images in their places, angles, the last norm.
+pub(super) fn around(config: &Config, batch: &Batch, tracked: bool) -> usize {
     let text = &config.text;
     let levels = if let Tower::Qwen3 { deepstack, .. } = &config.vision.tower { deepstack.len().min(text.layers) } else { 0 };
     // Tokens and images placed among them, as two results where one of them is trained; a sum for each level.
     let placed = if tracked { 2 } else { 1 } + levels;
-    let mask = if on_cpu { batch.tokens * batch.tokens } else { batch.scores(config) };
-    batch.places() * ((placed + 1) * text.hidden + text.head_dim) + mask
+    batch.places() * ((placed + 1) * text.hidden + text.head_dim)
+}
+
+/// Kept to say what comes before a token: once on the processor, for each row of scores on a GPU, and not at all where our own
+/// kernel (bf16) knows it.
+pub(super) fn mask(config: &Config, batch: &Batch, cuda: bool, value: u64) -> usize {
+    match (cuda, value) {
+        (false, _) => batch.tokens * batch.tokens,
+        (true, 2) => 0,
+        (true, _) => batch.scores(config),
+    }
 }
 
 /// Kept of the vision tower when it is trained; `whole` says whether its patch embedding is, and of blocks that are computed
