@@ -95,7 +95,8 @@ fn generated_boards_need_no_project() {
     let (code, trained) = run(dir.path(), &train("2", &arguments));
     assert_eq!((code, &trained["path"]), (0, &out.to_str().unwrap().into()));
     assert!(["config.json", "tokenizer.json", "model.safetensors", "preprocessor_config.json"].iter().all(|name| out.join(name).is_file()));
-    let mut often = vec!["-o", "often", "--boards", "7", "--shape", "tiny", "--often"];
+    let there = dir.path().join("often");
+    let mut often = vec!["-o", there.to_str().unwrap(), "--boards", "7", "--shape", "tiny", "--often"];
     often.push("burr=4");
     assert_eq!(run(dir.path(), &train("2", &often)).0, 0);
     for (wrong, expected) in [("burr=0", "1 to 100"), ("crumb=2", "scratch, dent"), ("burr", "burr=4")] {
