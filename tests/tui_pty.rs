@@ -5,6 +5,7 @@ mod pty_support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -105,6 +106,26 @@ fn another_size_is_drawn_anew_without_debris() {
     }
     terminal.press("a");
     until(|| json(&home, &project, &["stats"])["approved"] == 1, || "approved".to_owned());
+    terminal.press("q");
+    terminal.ended();
+}
+
+#[test]
+fn nothing_is_sent_while_nothing_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, project) = demo(folder.path());
+    let mut terminal = Terminal::run(&home, &project, &[MEKIKI, "review", "--no-predict"]);
+    terminal.wait_until("the first sample", |lines| lines.iter().any(|line| line.contains("raw-0001")) && lines[12].starts_with('▀'));
+    // Two whole seconds in which the clock ticks and nothing is written; pictures of neighbours are made before.
+    let started = Instant::now();
+    let (mut before, mut since) = (terminal.written(), Instant::now());
+    while since.elapsed() < Duration::from_millis(2500) {
+        assert!(started.elapsed() < Duration::from_secs(60), "something is written again and again");
+        std::thread::sleep(Duration::from_millis(50));
+        if terminal.written() != before {
+            (before, since) = (terminal.written(), Instant::now());
+        }
+    }
     terminal.press("q");
     terminal.ended();
 }

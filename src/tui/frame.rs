@@ -14,6 +14,10 @@ use super::gallery::Gallery;
 use super::view::{self, Paint, Scene};
 use crate::graphics::{Arrived, Colour, Encoded, Pane, PictureId, Sent, centred};
 
+/// What ratatui writes for a frame that is like the last one, between the marks of one update: it is not sent. A clock ticks
+/// every second, and over a slow link silence is worth something.
+const UNCHANGED: &[u8] = b"\x1b[?2026h\x1b[39m\x1b[49m\x1b[59m\x1b[0m\x1b[?25l\x1b[?2026l";
+
 /// Collects what is to be written.
 #[derive(Debug, Clone, Default)]
 struct Pipe(Rc<RefCell<Vec<u8>>>);
@@ -99,7 +103,9 @@ impl Screen {
             let mut bytes = pipe.0.borrow_mut();
             bytes.extend_from_slice(&after);
             bytes.extend_from_slice(b"\x1b[?2026l");
-            out.write_all(&bytes)?;
+            if *bytes != UNCHANGED {
+                out.write_all(&bytes)?;
+            }
             bytes.clear();
         }
         shown.ok_or_else(|| io::Error::other("nothing was drawn"))

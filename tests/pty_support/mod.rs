@@ -117,6 +117,11 @@ impl Terminal {
         until(|| shown(&self.lines()), || format!("{what} on\n{}", self.lines().join("\n")));
     }
 
+    /// How many bytes were written so far.
+    pub(crate) fn written(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
     /// Waits for a text in what was written.
     pub(crate) fn wait_for(&self, text: &str) {
         let seen = || contains(&self.seen.lock().unwrap(), text);

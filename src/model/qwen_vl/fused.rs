@@ -227,7 +227,7 @@ impl Vision {
 
     /// `[patches, hidden]`
     fn attend(&self, kernels: &Kernels, block: &Block, normed: &Tensor, groups: &[Group], seen: &Seen) -> Result<Tensor, ModelError> {
-        let heads = self.config.heads;
+        let (heads, rows) = (self.config.heads, normed.dim(0)?);
         let width = self.config.hidden / heads;
         let joined = block.qkv.product(normed)?;
         let turned = kernels.room(joined.dims(), joined.dtype())?;
@@ -239,7 +239,7 @@ impl Vision {
         }
         #[cfg(feature = "flash-attn")]
         if in_one_kernel(width) {
-            let part = |nth| turned.reshape(((), 3, heads, width))?.narrow(1, nth, 1)?.squeeze(1);
+            let part = |nth| turned.reshape((rows, 3, heads, width))?.narrow(1, nth, 1)?.squeeze(1);
             let (ends, longest) = if block.windowed { &seen.windows } else { &seen.images };
             let scale = (width as f32).sqrt().recip();
             let (query, key, value) = (part(0)?, part(1)?, part(2)?);
