@@ -131,6 +131,11 @@ impl Store {
         writing.commit()
     }
 
+    /// Whether it is only looked at.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// The schema by which values are read and written.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -400,4 +402,42 @@ fn the_circuit_crops_come_in_whole() {
     let made = project.json(&["exemplar", "make", "--from-passed", "9"]);
     let first = project.path().join(made["images"][0]["image"].as_str().unwrap());
     assert_eq!(image::open(first).unwrap().color(), image::ColorType::Rgb8, "1-bit pictures become RGB");
+}
+
+#[test]
+fn a_project_that_may_not_be_written_is_open_for_looking() {
+    let project = Project::demo();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mut folders = vec![project.dir.path().to_owned()];
+    for nth in 0.. {
+        let Some(folder) = folders.get(nth) else { break };
+        let (inner, files): (Vec<_>, Vec<_>) =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).partition(|path| path.is_dir());
+        files.iter().for_each(|file| allow(file, 0o444));
+        folders.extend(inner);
+    }
+    folders.iter().for_each(|folder| allow(folder, 0o555));
+    let as_a_guest = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
+        command.arg("-C").arg(project.path()).args(args).arg("--json").current_dir("/");
+        // The superuser may write everywhere.
+        if rustix::process::getuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        command.output()
+    };
+    let Ok(counted) = as_a_guest(&["stats"]) else {
+        eprintln!("skipped: another account cannot run the program where it lies");
+        folders.iter().for_each(|folder| allow(folder, 0o755));
+        return;
+    };
+    assert_eq!(json_of(&counted)["samples"], 240);
+    assert_eq!(json_of(&as_a_guest(&["show", "raw-0001", "--no-images"]).unwrap())["id"], "raw-0001");
+    assert_eq!(json_of(&as_a_guest(&["log"]).unwrap())["operations"].as_array().unwrap().len(), 1);
+    for change in [&["approve", "--where", "labelled"][..], &["undo"], &["next", "--claim"], &["predict"]] {
+        let refused = as_a_guest(change).unwrap();
+        assert!(code(&refused) == 1 && stderr(&refused).contains("open for reading only"), "{change:?}: {refused:?}");
+    }
+    // So that the folder can be removed.
+    folders.iter().for_each(|folder| allow(folder, 0o755));
 }

@@ -40,11 +40,13 @@ impl Context {
         }
     }
 
-    /// The project and its store, which is made where a project file has none yet.
+    /// The project and its store, which is made where a project file has none yet. Where nothing may be written, it is open
+    /// for looking: whatever would change it says so.
     pub(super) fn open(&self) -> Result<(Project, Store), Failure> {
         let project = self.project()?;
         let mut store = match Store::open(&project.dir, project.schema()) {
             Err(StoreError::Missing(_)) => Store::create(&project.dir, project.schema())?,
+            Err(StoreError::ReadOnly(_)) => Store::open_read_only(&project.dir, project.schema())?,
             opened => opened?,
         };
         store.set_plan(plan::of(&project))?;
