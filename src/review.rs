@@ -28,6 +28,7 @@ mod state;
 mod stats;
 mod tasks;
 mod text;
+mod training;
 mod update;
 
 pub use action::{Action, Make, SPECS, Spec};
@@ -50,6 +51,7 @@ pub use scope::{Context, Scope, Typing};
 pub use sheet::{MOST_SELECTED, RangeNotHere, Sheet, Whole};
 pub use state::{Overlay, Page, Screen, Setup, SpotCheck, State};
 pub use stats::{Confusion, FieldStatistics, Pace, Statistics, StatsView};
-pub use tasks::{Job, JobState, Part, Sources, Tasks};
+pub use tasks::{Job, JobKind, JobState, Part, Sources, Tasks};
 pub use text::TextInput;
+pub use training::{Changed, Ending, Exported};
 pub use update::update;

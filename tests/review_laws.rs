@@ -320,6 +320,7 @@ fn every_action_does_something_somewhere() {
         "z",
     ];
     let job = Job {
+        kind: JobKind::Predict,
         id: 1,
         title: String::new(),
         state: JobState::Running,

@@ -309,6 +309,7 @@ fn a_confusion_cell_opens_as_a_queue() {
 fn tasks_are_listed_stopped_and_put_first() {
     let mut bench = Bench::agreed(2);
     let job = |id, state| Job {
+        kind: JobKind::Predict,
         id,
         title: "predict".into(),
         state,
@@ -345,6 +346,7 @@ fn another_model_counts_what_flips_and_opens_it() {
     assert_eq!(bench.notice(), "3 predictions differ");
     // What flips is known only when the other model has predicted: then it is counted again, once.
     let job = |state| Job {
+        kind: JobKind::Predict,
         id: 1,
         title: "big".into(),
         state,

@@ -58,6 +58,7 @@ fn screens() -> Vec<(&'static str, Bench)> {
     let mut working = Bench::new(rows());
     let job = |id, state, problem: Option<&str>| Job {
         id,
+        kind: JobKind::Predict,
         title: "demo zero-shot".into(),
         state,
         done: 120,

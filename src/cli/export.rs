@@ -7,11 +7,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::context::{Context, absolute};
 use super::output::{Failure, Outcome};
-use super::plan::{self, Folders};
+use super::plan;
 use crate::conversation::SamplingPlan;
-use crate::domain::{ApprovedSample, Split};
-use crate::export::{self, Format, Request};
-use crate::store::{Store, StoreError};
+use crate::domain::Split;
+use crate::export::Format;
+use crate::jobs::{self, Exporting, Set};
 
 /// Write the training set from approved samples, or bring the one that is there up to date.
 #[derive(Debug, Args)]
@@ -57,35 +57,21 @@ fn parse_format(name: &str) -> Result<Format, String> {
     Format::parse(name).ok_or_else(|| format!("expected one of {}", Format::ALL.map(Format::name).join(", ")))
 }
 
-/// How many approved samples are read from the store at a time.
-const PAGE: usize = 1000;
-
 pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<Outcome, Failure> {
     let (project, store) = context.open()?;
-    let folders = Folders::of(&project, &store)?;
+    let folders = plan::folders(&project, &store)?;
     let approved = store.stats()?.approved;
     let progress = context.out.progress(approved, "exporting");
     let out = absolute(&args.out);
-    let mut broken = Vec::new();
-    let request = Request {
-        recipe: &project.recipe,
-        plan: args.one_shot.unwrap_or(project.plan),
-        splits: &project.splits,
-        format: args.format,
+    let wanted = Exporting {
         out: &out,
-        folders: &|folder| folders.get(folder).cloned(),
-        models: &|prediction| store.model_of(prediction).ok().flatten(),
+        format: args.format,
+        sampling: args.one_shot.unwrap_or(project.plan),
+        split: args.split.map(Split::from),
         hard_links: args.hard_links,
-        tool: concat!("mekiki ", env!("CARGO_PKG_VERSION")),
-        project: &project.name,
     };
-    let wanted =
-        |sample: &ApprovedSample| args.split.is_none_or(|split| project.splits.split_of(&sample.sample().group) == Split::from(split));
-    let approved = Approvals::new(&store, &mut broken).filter(|sample| sample.as_ref().map_or(true, wanted));
-    let report = export::export(&request, approved, &|done| progress.set(done))?;
+    let Set { report, refused } = jobs::export(&project, &store, &folders, wanted, &|done| progress.set(done))?;
     drop(progress);
-    let refused: Vec<(String, String)> =
-        broken.into_iter().chain(report.refused.iter().map(|refusal| (refusal.sample.to_string(), refusal.reason.clone()))).collect();
     let splits: Map<String, Json> = report.splits.iter().map(|(split, count)| (split.name().to_owned(), json!(count))).collect();
     let listed: Vec<Json> = refused.iter().map(|(sample, reason)| json!({ "sample": sample, "reason": reason })).collect();
     context.out.object(&json!({
@@ -111,48 +97,4 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<Outcome, Failu
         report.added, report.replaced, report.withdrawn, report.unchanged
     ));
     Ok(if refused.is_empty() { Outcome::Done } else { Outcome::Problems })
-}
-
-/// The approved samples of a store in import order, a page at a time. Those whose approval no longer holds under the
-/// schema of today are put aside, each with what speaks against it.
-struct Approvals<'a> {
-    store: &'a Store,
-    page: std::vec::IntoIter<ApprovedSample>,
-    /// The ordinal behind which the next page begins.
-    after: Option<u64>,
-    /// Whether there is no next page.
-    ended: bool,
-    broken: &'a mut Vec<(String, String)>,
-}
-
-impl<'a> Approvals<'a> {
-    fn new(store: &'a Store, broken: &'a mut Vec<(String, String)>) -> Self {
-        Self { store, page: Vec::new().into_iter(), after: None, ended: false, broken }
-    }
-}
-
-impl Iterator for Approvals<'_> {
-    type Item = Result<ApprovedSample, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(sample) = self.page.next() {
-                return Some(Ok(sample));
-            }
-            if self.ended {
-                return None;
-            }
-            match self.store.approved(self.after, PAGE) {
-                Ok(approved) => {
-                    self.broken.extend(approved.problems.into_iter().map(|problem| (problem.sample.to_string(), problem.text)));
-                    self.page = approved.samples.into_iter();
-                    (self.after, self.ended) = (approved.next, approved.next.is_none());
-                }
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ use crate::config::Project;
 use crate::conversation::SamplingPlan;
 use crate::domain::{Filter, ImageRef, Kind};
 use crate::imaging;
+use crate::jobs;
 use crate::store::{Plan, Store};
 
 /// The part of a project's plan that filters look at.
@@ -20,7 +21,15 @@ pub(super) fn filter(project: &Project, text: &str) -> Result<Filter, Failure> {
     Filter::parse(project.schema(), text).map_err(Failure::usage)
 }
 
-/// Where images lie: the project's own folder, and those that imports named.
+/// Where images lie, as the work takes it: the project's own folder, and those that imports named.
+pub(super) fn folders(project: &Project, store: &Store) -> Result<jobs::Folders, Failure> {
+    let mut folders = store.folders()?;
+    folders.retain(|(number, _)| *number != 0);
+    folders.push((0, project.dir.clone()));
+    Ok(folders)
+}
+
+/// The same, to be asked for images.
 pub(super) struct Folders {
     folders: BTreeMap<i64, PathBuf>,
 }
@@ -28,9 +37,7 @@ pub(super) struct Folders {
 impl Folders {
     /// The folders of a project.
     pub(super) fn of(project: &Project, store: &Store) -> Result<Self, Failure> {
-        let mut folders: BTreeMap<i64, PathBuf> = store.folders()?.into_iter().collect();
-        folders.insert(0, project.dir.clone());
-        Ok(Self { folders })
+        Ok(Self { folders: folders(project, store)?.into_iter().collect() })
     }
 
     /// The folder of this number.

@@ -1,7 +1,8 @@
 //! `mekiki review`: the terminal interface, knit to the work.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +15,7 @@ use super::predict::{self, DeviceName};
 use crate::config::Project;
 use crate::domain::{Exemplar, Kind, PredictionSource};
 use crate::graphics::Protocol;
-use crate::jobs::{self, Background, Memory, Premises, Report, Runner};
+use crate::jobs::{self, Background, Launch, Memory, Premises, Report, Runner};
 use crate::keys::{BUILT_IN, Keymap};
 use crate::review::{self, Setup};
 use crate::store::Store;
@@ -119,10 +120,10 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
             None => theme.unwrap_or_default(),
         },
     };
-    let mut folders: jobs::Folders = store.folders()?.into_iter().filter(|(number, _)| *number != 0).collect();
-    folders.push((0, project.dir.clone()));
+    let folders = plan::folders(&project, &store)?;
     let title = project.name.clone();
-    let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory };
+    let launch = launch(std::env::current_exe()?, &project.dir, who.reviewer.to_string(), args.device);
+    let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory, launch };
     let background = Background { source: setup.source.clone(), compute: DeviceName::compute(args.device), on: !args.no_predict };
     let (inbox, incoming) = tui::inbox();
 
@@ -147,6 +148,21 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     drop(runner);
     done?;
     Ok(Outcome::Done)
+}
+
+/// How this program begins a training in a process of its own: of the same project, by the same reviewer, on the same device.
+fn launch(program: PathBuf, project: &Path, reviewer: String, device: Option<DeviceName>) -> Launch {
+    let project = super::context::absolute(project);
+    let device = device.and_then(|device| Some(device.to_possible_value()?.get_name().to_owned()));
+    Launch::new(move |arguments| {
+        let mut command = Command::new(&program);
+        command.arg("-C").arg(&project).args(["--reviewer", &reviewer, "--json", "train", "--detach"]).args(arguments);
+        let says = |option: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(option));
+        if let Some(device) = device.as_ref().filter(|_| !says("--device")) {
+            command.args(["--device", device]);
+        }
+        command
+    })
 }
 
 /// Whose predictions count: those of the model that is named, else the store's active source, else what the project would

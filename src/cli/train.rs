@@ -1,10 +1,12 @@
 //! `mekiki train`: a model from examples.
 
+mod apart;
 mod job;
 mod lines;
 mod lora;
 mod memory;
 mod source;
+mod turn;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +25,14 @@ use crate::boards::DefectMode;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::processor::Processor;
 use crate::model::random::{self, Shape};
+use crate::train::lock::Stand;
 use crate::train::{self, Card, DensePlan, Event, LoraPlan, Plan, Precision, Recompute, Run};
+use apart::ApartArgs;
 use job::TrainerName;
 use lines::Lines;
 use lora::LoraArgs;
 use source::Source;
+use turn::Turn;
 
 /// Who writes.
 const TOOL: &str = concat!("mekiki ", env!("CARGO_PKG_VERSION"));
@@ -41,7 +46,7 @@ const TOOL: &str = concat!("mekiki ", env!("CARGO_PKG_VERSION"));
 pub(super) struct TrainArgs {
     /// The folder of the trained model: new, or empty, or that of the run that is resumed. In a project, a plain name is a
     /// folder below its models. With --emit, the folder of the job.
-    #[arg(short, long, value_name = "NAME|DIR", required_unless_present = "foretell")]
+    #[arg(short, long, value_name = "NAME|DIR", required_unless_present_any = ["foretell", "stop", "status"])]
     out: Option<PathBuf>,
     /// Do not train: say how much memory the run would take, for the longest conversations, and on which GPU it fits.
     #[arg(id = "foretell", long = "plan", conflicts_with_all = ["resume", "emit"])]
@@ -149,9 +154,11 @@ pub(super) struct TrainArgs {
     /// Write the log (a JSON object a line) to this file; train.jsonl in the model's folder, when not given.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    // Last: its heading would be that of what follows.
+    // Last: their headings would be those of what follows.
     #[command(flatten)]
     lora: LoraArgs,
+    #[command(flatten)]
+    apart: ApartArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -173,27 +180,60 @@ enum RecomputeName {
 }
 
 pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
+    if args.apart.stop {
+        return apart::stop(context);
+    }
+    if args.apart.status {
+        return apart::status(context);
+    }
+    if args.foretell || args.emit.is_some() {
+        return foretold(context, args);
+    }
+    let named = args.out.as_deref().ok_or_else(|| Failure::usage("name the trained model with --out"))?;
+    let out = out(context, named)?;
+    if args.apart.detach {
+        return apart::begin(context, &out);
+    }
+    if args.apart.detached.is_some() {
+        apart::leave();
+    }
+    let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
+    let mut turn = Turn::take(context, args, &out, &log)?;
+    let result = trained(context, args, (&out, &log), &mut turn);
+    turn.end(&result);
+    result
+}
+
+/// What a run would take, or a job of another trainer.
+fn foretold(context: &Context, args: &TrainArgs) -> Result<Outcome, Failure> {
+    let Source { examples, .. } = source::source(context, args)?;
+    let (base, _temporary) = base(context, args)?;
+    let config = Checkpoint::open(&base)?.config()?;
+    let processor = Processor::load(&base, &config)?;
+    // What is only planned may be for another machine.
+    let on_cpu = args.device == Some(DeviceName::Cpu);
+    let plan = plan(args, on_cpu, args.lora.plan()?);
+    if let (Some(trainer), Some(out)) = (args.emit, &args.out) {
+        return job::run(context, (trainer, args.gpus), &plan, (&base, &config, &processor), examples.as_ref(), &absolute(out));
+    }
+    let room = args.memory.map(|gigabytes| (gigabytes * 1e9) as u64);
+    memory::run(context, (&config, &processor), &plan, examples.as_ref(), room, !on_cpu)
+}
+
+fn trained(context: &Context, args: &TrainArgs, (out, log): (&Path, &Path), turn: &mut Turn) -> Result<Outcome, Failure> {
     let Source { examples, held, data, warnings } = source::source(context, args)?;
     let (base, temporary) = base(context, args)?;
     let config = Checkpoint::open(&base)?.config()?;
     let processor = Arc::new(Processor::load(&base, &config)?);
-    let lora = args.lora.plan()?;
-    if args.foretell || args.emit.is_some() {
-        // What is only planned may be for another machine.
-        let on_cpu = args.device == Some(DeviceName::Cpu);
-        let plan = plan(args, on_cpu, lora);
-        return if let (Some(trainer), Some(out)) = (args.emit, &args.out) {
-            job::run(context, (trainer, args.gpus), &plan, (&base, &config, &processor), examples.as_ref(), &absolute(out))
-        } else {
-            let room = args.memory.map(|gigabytes| (gigabytes * 1e9) as u64);
-            memory::run(context, (&config, &processor), &plan, examples.as_ref(), room, !on_cpu)
-        };
-    }
-    let named = args.out.as_deref().ok_or_else(|| Failure::usage("name the trained model with --out"))?;
-    let out = out(context, named)?;
     let device = here::device(args.device)?;
-    let plan = plan(args, device.is_cpu(), lora);
-    let settled = memory::Settled::new((&config, &processor), &plan, examples.as_ref(), &device)?;
+    let plan = plan(args, device.is_cpu(), args.lora.plan()?);
+    let settle = || memory::Settled::new((&config, &processor), &plan, examples.as_ref(), &device);
+    let mut settled = settle()?;
+    let there = temporary.is_none().then_some(base.as_path());
+    if turn.announce(there, &config, (settled.peak(), plan.steps), &device, args.apart.alone)? {
+        // There may be more room now.
+        settled = settle()?;
+    }
     let plan = settled.plan.clone();
     let trainable = args.lora.trainable(&base, plan.lora.as_ref(), args.seed, &device, plan.dtype);
     let trainable = trainable.map_err(|error| settled.failure(error))?;
@@ -202,31 +242,28 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
             return Err(Failure::new(format_args!("--resume: {} is no folder of an interrupted run", out.display())));
         }
     } else {
-        super::init::make_empty(&out)?;
+        super::init::make_empty(out)?;
     }
     for warning in &warnings {
         context.out.line(format_args!("warning: {warning}"));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
-    let log = args.log.as_deref().map_or_else(|| out.join("train.jsonl"), absolute);
-    let mut lines = Lines::new(context.out, &log, args.resume, args.plain)?;
+    heed_signals(&stop, args.apart.detached.is_some())?;
+    turn.heed(context, &stop)?;
+    let mut lines = Lines::new(context.out, log, args.resume, args.plain)?;
     let run = Run {
         plan: plan.clone(),
         trainable: trainable.as_ref(),
         processor,
         examples,
         held,
-        folder: &out,
+        folder: out,
         resume: args.resume,
         threads: usize::from(args.threads),
         stop: &stop,
     };
     let mut evaluations = Vec::new();
+    turn.say(Stand::Running)?;
     lines.take(&settled.event());
     let summary = train::train(&run, &mut |event| {
         if let Event::Evaluation(found) = event {
@@ -237,10 +274,10 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
     let summary = summary.map_err(|error| settled.failure(error))?;
     lines.end()?;
     if summary.finished {
-        trainable.save(&out)?;
+        trainable.save(out)?;
         let card = Card {
             name: &out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy()),
-            base: temporary.is_none().then_some(base.as_path()),
+            base: there,
             family: &job::family(&base)?,
             data: &data,
             plan: &plan,
@@ -252,10 +289,10 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         };
         let path = out.join("README.md");
         std::fs::write(&path, card.text()).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
+        train::forget(out)?;
     }
-    if summary.finished {
-        train::forget(&out)?;
-    }
+    let steps = summary.steps;
+    turn.say(if summary.finished { Stand::Finished { steps } } else { Stand::Stopped { steps } })?;
     context.out.object(&json!({
         "path": out, "finished": summary.finished, "steps": summary.steps, "samples": summary.samples, "seconds": summary.seconds,
         "kept": summary.kept, "best": summary.best, "warnings": warnings,
@@ -288,6 +325,18 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<Outcome, Failur
         context.out.line(format_args!("next: mekiki predict --model {}", out.display()));
     }
     Ok(Outcome::Done)
+}
+
+/// Signals that end a run with a checkpoint. The end of a terminal is one of them, but not for a run that has left it.
+fn heed_signals(stop: &Arc<AtomicBool>, has_left: bool) -> Result<(), Failure> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let hangs_up = if has_left { Arc::new(AtomicBool::new(false)) } else { stop.clone() };
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, hangs_up)?;
+    Ok(())
 }
 
 /// The folder that is written: in a project, a plain name stands for one below its models.

@@ -1,18 +1,22 @@
 //! The clerk at the store: takes effects one after the other and answers each.
 
+mod learning;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::foretell::Foreteller;
 use super::grouping::{self, Groups};
 use super::memory::Place;
-use super::predict::Shelf;
-use super::{Premises, Report, convert, figures, save};
+use super::predict::{Compute, Shelf};
+use super::{Call, Premises, Report, convert, figures, save};
 use crate::conversation::{Conversation, Turn};
 use crate::domain::{self, Exemplar, Filter, Kind, Label, PredictionSource, SampleId};
 use crate::review::{Counts, Effect, Entry, Message, Query, RequestId, Sources, Target};
 use crate::store::{Order, SampleView, Store, StoreError};
+use learning::Learning;
 
 /// How many orders are kept: the one on the screen and those that answers may still be asked about.
 const MOST_ORDERS: usize = 4;
@@ -30,15 +34,40 @@ pub(super) struct Clerk {
     orders: BTreeMap<RequestId, (Query, Order)>,
     groups: BTreeMap<RequestId, Groups>,
     foreteller: Foreteller,
+    learning: Learning,
+    /// What is trained while nothing is predicted.
+    resting: Option<String>,
 }
 
 impl Clerk {
-    pub(super) fn new(premises: Premises, store: Store, foreteller: Foreteller, report: Report) -> Self {
-        Self { premises, store, report, orders: BTreeMap::new(), groups: BTreeMap::new(), foreteller }
+    pub(super) fn start(
+        premises: Premises,
+        store: Store,
+        foreteller: Foreteller,
+        compute: Compute,
+        report: Report,
+        calls: Sender<Call>,
+    ) -> std::io::Result<Self> {
+        let learning = Learning::start(&premises.project.dir, premises.launch.clone(), compute, calls)?;
+        let (orders, groups) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { premises, store, report, orders, groups, foreteller, learning, resting: None })
     }
 
-    pub(super) fn handle(&mut self, effect: Effect) {
-        match self.answer(effect) {
+    pub(super) fn handle(&mut self, call: Call) {
+        let answer = match call {
+            Call::Effect(effect) => self.answer(effect),
+            Call::Seen(seen, progress) => self.seen(*seen, &progress).map(|()| None),
+            Call::Begun { arguments, begun } => {
+                self.begun(arguments, begun);
+                Ok(None)
+            }
+            Call::Predicted => {
+                self.predicted();
+                Ok(None)
+            }
+            Call::End => Ok(None),
+        };
+        match answer {
             Ok(Some(message)) => (self.report)(message),
             Ok(None) => {}
             Err(error) => (self.report)(Message::Error(error.to_string())),
@@ -89,6 +118,7 @@ impl Clerk {
             }
             Effect::UseSource(source) => {
                 self.store.adopt_source(&source)?;
+                self.note_use(&source);
                 self.foreteller.use_source(source);
                 return Ok(None);
             }
@@ -96,12 +126,24 @@ impl Clerk {
                 self.foreteller.want(priority, samples);
                 return Ok(None);
             }
+            Effect::Export { folder } => {
+                self.export(&folder);
+                return Ok(None);
+            }
+            Effect::Train { name, options } => {
+                self.train(&name, options);
+                return Ok(None);
+            }
             Effect::CancelJob(job) => {
-                self.foreteller.cancel(job);
+                if !self.cancel_learning(job) {
+                    self.foreteller.cancel(job);
+                }
                 return Ok(None);
             }
             Effect::RaiseJob(job) => {
-                self.foreteller.raise(job);
+                if !self.raise_learning(job) {
+                    self.foreteller.raise(job);
+                }
                 return Ok(None);
             }
             Effect::CountFlips { request, source, against } => {

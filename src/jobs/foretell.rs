@@ -75,6 +75,16 @@ impl Foreteller {
         }
     }
 
+    /// Gives the model's memory back and predicts nothing, until it is told otherwise.
+    pub(super) fn rest(&self, rests: bool) {
+        self.predicting.rest(rests);
+    }
+
+    /// Whether predictions are made without being asked for.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// Goes on with the queue from this place on.
     pub(super) fn look_at(&self, place: usize) {
         self.predicting.look_at(place as u32);

@@ -29,6 +29,10 @@ pub struct Place {
 struct OfProject {
     place: Option<Place>,
     views: Vec<(String, String)>,
+    /// The id of the training that was begun last, and what was said behind `train`.
+    training: Option<(String, Vec<String>)>,
+    /// The id of the training whose outcome was put to use last.
+    seen_training: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -81,6 +85,24 @@ impl Memory {
         all.views.retain(|(known, _)| *known != name);
         all.views.push((name, text));
         keep(self.project.as_deref(), &all)
+    }
+
+    /// What a training was begun with, if it is the last one that was begun here.
+    pub(super) fn training(&self, id: &str) -> Option<Vec<String>> {
+        self.of_project().training.filter(|(known, _)| known == id).map(|(_, arguments)| arguments)
+    }
+
+    pub(super) fn keep_training(&self, id: String, arguments: Vec<String>) -> std::io::Result<()> {
+        keep(self.project.as_deref(), &OfProject { training: Some((id, arguments)), ..self.of_project() })
+    }
+
+    /// The training whose outcome was put to use last.
+    pub(super) fn seen_training(&self) -> Option<String> {
+        self.of_project().seen_training
+    }
+
+    pub(super) fn keep_seen_training(&self, id: String) -> std::io::Result<()> {
+        keep(self.project.as_deref(), &OfProject { seen_training: Some(id), ..self.of_project() })
     }
 
     pub(super) fn keep_settings(&self, language: Language, theme: Theme) -> std::io::Result<()> {

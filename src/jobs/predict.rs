@@ -162,6 +162,11 @@ impl Predicting {
         self.shared.change(|wants| wants.raise(task));
     }
 
+    /// Gives the model's memory back and predicts nothing, until it is told otherwise; what is wanted stays wanted.
+    pub fn rest(&self, rests: bool) {
+        self.shared.change(|wants| wants.rest(rests));
+    }
+
     /// What came of a task, once it is over.
     pub fn outcome(&self, task: u64) -> Option<Made> {
         let mut board = self.shared.board();

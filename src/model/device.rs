@@ -74,6 +74,57 @@ fn most_in_use(device: &candle_core::CudaDevice) -> Option<u64> {
     Some(most)
 }
 
+/// Bytes of memory that can be had: of a GPU's, or of the machine's; `None` where that is not told.
+pub fn free(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        device.cuda_stream().context().bind_to_thread().ok()?;
+        return candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok().map(|(free, _)| free as u64);
+    }
+    if device.is_cpu() { host().map(|(_, free)| free) } else { None }
+}
+
+/// Bytes of the machine's memory, and how many of them can be had: of the container's limit where that is less.
+pub fn host() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    let (total, free) = (of("MemTotal")?, of("MemAvailable")?);
+    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    match (number("/sys/fs/cgroup/memory.max"), number("/sys/fs/cgroup/memory.current")) {
+        (Some(most), Some(used)) if most < total => Some((most, free.min(most.saturating_sub(used)))),
+        _ => Some((total, free)),
+    }
+}
+
+/// Gives the memory that tensors have given back to the driver, so that other programs can have it.
+pub fn give_back(device: &Device) {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(_) = device {
+        // What cannot be given back now goes with this process.
+        let _ = trim(device);
+    }
+    let _ = device;
+}
+
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "the driver's memory pools have no safe form in candle")]
+fn trim(device: &Device) -> Result<()> {
+    use candle_core::cuda_backend::cudarc::driver::result;
+
+    device.synchronize()?;
+    let context = device.as_cuda_device()?.cuda_stream().context().clone();
+    let told = |error| candle_core::Error::Cuda(Box::new(error));
+    context.bind_to_thread().map_err(told)?;
+    // Safety: the pool is the device's own, which lives as long as the driver does.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device()).map_err(told)?;
+        result::mem_pool::trim_to(pool, 0).map_err(told)
+    }
+}
+
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "the driver's settings have no safe form in candle")]
 fn of_one_stream(device: &Device) -> Result<()> {

@@ -193,7 +193,7 @@ actions! {
     SheetScreen "sheet-screen" [Global] "contact sheet" "一覧(サムネイル)";
     QueueScreen "queue-screen" [Global] "list of samples" "試料の一覧";
     StatsScreen "stats-screen" [Global] "statistics" "統計";
-    TasksScreen "tasks-screen" [Global] "GPU tasks" "GPU の処理状況";
+    TasksScreen "tasks-screen" [Global] "tasks: predictions, trainings, exports" "処理状況(予測・学習・書き出し)";
     NextTab "next-tab" [Stats] "next field's statistics" "次の項目の統計";
     PreviousTab "previous-tab" [Stats] "previous field's statistics" "前の項目の統計";
     CancelTask "cancel-task" [Tasks] "cancel the task" "処理を中止";
@@ -205,6 +205,10 @@ actions! {
     SwitchExemplar "switch-exemplar" [Global] "switch the exemplar" "例示を切り替え";
     SwitchKind "switch-kind" [Global] "switch between zero-shot and one-shot" "zero-shot・one-shot を切り替え";
     OpenFlips "open-flips" [Global] "the samples whose prediction flipped" "予測が変わった試料を開く";
+    // The loop.
+    Export "export" [Global] "write the training set" "学習データを書き出す";
+    TrainAdapter "train-adapter" [Global] "train an adapter on what is approved" "承認済みデータでアダプタを学習";
+    OpenChanges "open-changes" [Global] "use what was trained, and open what it says otherwise" "学習したものに切り替え、変わった予測を開く";
     ShowConversation "show-conversation" [Sample] "the conversation as it will be written" "書き出される会話を表示";
     ShowInstruction "show-instruction" [Sample] "the instruction" "指示文を表示";
     // Everywhere.

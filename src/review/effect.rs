@@ -193,6 +193,18 @@ pub enum Effect {
     },
     /// What all further predictions are made with.
     UseSource(PredictionSource),
+    /// Writes the training set from approved samples.
+    Export {
+        /// Its folder; a relative one stands in the project.
+        folder: String,
+    },
+    /// Trains an adapter over the model in use, in a process of its own.
+    Train {
+        /// What it will be called.
+        name: String,
+        /// Options of `mekiki train`.
+        options: Vec<String>,
+    },
     /// How many predictions differ between two sources.
     CountFlips {
         /// Asked as.

@@ -1,6 +1,6 @@
 //! What work reports back.
 
-use super::{Entry, Group, RequestId, Revision, SaveId};
+use super::{Changed, Ending, Entry, Exported, Group, RequestId, Revision, SaveId};
 use super::{Job, Sources, Statistics, Ungrouped};
 use crate::conversation::{Conversation, ImageRole};
 use crate::domain::{ContentHash, Prediction, ReviewerName, SampleId};
@@ -193,6 +193,21 @@ pub enum Message {
     },
     /// How a job stands.
     Job(Job),
+    /// A training set was written, or could not be.
+    Exported(Result<Box<Exported>, String>),
+    /// A training has begun: its name; or why it could not.
+    TrainingBegun(Result<String, String>),
+    /// A training has ended.
+    TrainingEnded {
+        /// What was trained.
+        name: String,
+        /// How.
+        ending: Ending,
+    },
+    /// Nothing is predicted while this is trained, so that it has the memory; `None` when predicting goes on.
+    Resting(Option<String>),
+    /// What was trained has predicted: what it says otherwise.
+    Changed(Box<Changed>),
     /// Another reviewer holds the sample now.
     ClaimLost {
         /// Which one.

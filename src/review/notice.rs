@@ -1,7 +1,7 @@
 //! What the reviewer is told, in both languages; and the languages and colours themselves.
 
 use super::message::Reason;
-use super::{Action, Spot, Ungrouped};
+use super::{Action, Ending, Exported, Spot, Ungrouped};
 use crate::domain::{ReviewerName, SampleId};
 
 /// The interface's languages.
@@ -128,8 +128,54 @@ pub enum Notice {
     NoSuchSample,
     /// The view was saved.
     ViewSaved(String),
+    /// A training set was written, or could not be.
+    Exported(Result<Exported, String>),
+    /// A training is being started.
+    TrainingSent(String),
+    /// A training has begun, or could not.
+    TrainingBegun(Result<String, String>),
+    /// A training is asked to stop.
+    StopAsked,
+    /// A training has ended.
+    TrainingEnded(String, Ending),
+    /// What was trained has predicted.
+    Changed {
+        /// What was trained.
+        name: String,
+        /// How many predictions differ.
+        count: u64,
+    },
     /// Anything else, in words.
     Said(String),
+}
+
+fn exported(outcome: &Result<Exported, String>, language: Language) -> String {
+    let Exported { path, conversations, changed, withdrawn, refused, first_refused } = match outcome {
+        Ok(exported) => exported,
+        Err(why) => return language.choose(format!("no training set was written: {why}"), format!("書き出せませんでした: {why}")),
+    };
+    let mut text = language.choose(
+        format!("{conversations} conversations in {path}: {changed} new or changed, {withdrawn} withdrawn"),
+        format!("{path} に会話 {conversations} 件(新規・変更 {changed} 件、取り下げ {withdrawn} 件)"),
+    );
+    if let Some((sample, why)) = first_refused {
+        text += &language.choose(format!("; {refused} left out: {sample} ({why})"), format!("、除外 {refused} 件: {sample}({why})"));
+    }
+    text
+}
+
+fn ended(name: &str, ending: &Ending, language: Language) -> String {
+    match ending {
+        Ending::Trained { predicts: true } => {
+            language.choose(format!("{name} is trained, and predicts now"), format!("{name} の学習が完了し、予測を始めました"))
+        }
+        Ending::Trained { predicts: false } => language.choose(format!("{name} is trained"), format!("{name} の学習が完了しました")),
+        Ending::Stopped(steps) => language.choose(
+            format!("the training of {name} was stopped after {steps} steps; it can be taken up again among the tasks"),
+            format!("{name} の学習を {steps} ステップで停止しました(処理状況から再開できます)"),
+        ),
+        Ending::Failed(why) => language.choose(format!("{name} was not trained: {why}"), format!("{name} の学習に失敗しました: {why}")),
+    }
 }
 
 fn reason(reason: &Reason, language: Language) -> String {
@@ -212,6 +258,26 @@ impl Notice {
             Self::Waiting(saves) => language.choose(format!("waiting for {saves} saves"), format!("保存を待っています({saves} 件)")),
             Self::NoSuchSample => say("no such sample in this queue", "この一覧にその試料はありません"),
             Self::ViewSaved(name) => language.choose(format!("saved as {name}"), format!("{name} として保存しました")),
+            Self::Exported(outcome) => exported(outcome, language),
+            Self::TrainingSent(name) => {
+                language.choose(format!("the training of {name} is being started"), format!("{name} の学習を開始しています"))
+            }
+            Self::TrainingBegun(Ok(name)) => language.choose(
+                format!("{name} is being trained, also when this program ends"),
+                format!("{name} を学習中です(このプログラムを終了しても続きます)"),
+            ),
+            Self::TrainingBegun(Err(why)) => {
+                language.choose(format!("nothing is trained: {why}"), format!("学習を開始できませんでした: {why}"))
+            }
+            Self::StopAsked => say(
+                "the training stops when its step is made, with a checkpoint",
+                "学習は現在のステップの後、チェックポイントを残して停止します",
+            ),
+            Self::TrainingEnded(name, ending) => ended(name, ending, language),
+            Self::Changed { name, count } => language.choose(
+                format!("{name} says something else of {count} samples; open-changes shows them"),
+                format!("{name} で {count} 件の予測が変わりました(open-changes で表示)"),
+            ),
             Self::Said(text) => text.clone(),
         }
     }

@@ -14,6 +14,10 @@ pub enum Question {
     ViewName,
     /// A sample's id.
     SampleId,
+    /// The folder of a training set.
+    ExportFolder,
+    /// What an adapter will be called, and options of its training.
+    Training,
 }
 
 /// A line being typed to answer a question.

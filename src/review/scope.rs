@@ -25,7 +25,7 @@ pub enum Scope {
     Queue,
     /// The statistics.
     Stats,
-    /// The GPU tasks.
+    /// The tasks.
     Tasks,
     /// A line of text being typed: no verdict key acts here.
     Input,

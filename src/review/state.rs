@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::message::View;
 use super::{
-    Context, Desk, Editor, Effect, Grouping, History, Language, Layout, Look, Notice, Notices, Picker, Preview, Prompt, Query, Queue,
-    RequestId, Scope, Sheet, Sources, StatsView, Target, Tasks, Theme, Typing,
+    Changed, Context, Desk, Editor, Effect, Grouping, History, Language, Layout, Look, Notice, Notices, Picker, Preview, Prompt, Query,
+    Queue, RequestId, Scope, Sheet, Sources, StatsView, Target, Tasks, Theme, Typing,
 };
 use crate::conversation::Conversation;
 use crate::domain::{FieldKind, Filter, PredictionSource, ReviewerName, SampleId, Schema};
@@ -41,7 +41,7 @@ pub enum Screen {
     Queue,
     /// Statistics.
     Stats,
-    /// GPU tasks.
+    /// Tasks.
     Tasks,
 }
 
@@ -112,6 +112,10 @@ pub struct State {
     pub source: PredictionSource,
     /// Whose predictions counted before, and how many of them flipped, once that is known.
     pub before: Option<(PredictionSource, Option<u64>)>,
+    /// What was trained and says something else, until the reviewer has opened it.
+    pub changed: Option<Changed>,
+    /// What is trained while nothing is predicted.
+    pub resting: Option<String>,
     /// What can be predicted with.
     pub sources: Sources,
     /// The saved views.
@@ -128,7 +132,7 @@ pub struct State {
     pub sheet: Sheet,
     /// The statistics.
     pub stats: StatsView,
-    /// The GPU tasks.
+    /// The tasks.
     pub tasks: Tasks,
     /// How the picture is looked at.
     pub look: Look,
@@ -171,6 +175,8 @@ impl State {
             reviewer,
             source,
             before: None,
+            changed: None,
+            resting: None,
             sources: Sources::default(),
             views: Vec::new(),
             screen: Screen::Sample,

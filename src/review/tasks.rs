@@ -1,4 +1,4 @@
-//! GPU tasks, and what is predicted with.
+//! Tasks, and what is predicted with.
 
 use crate::domain::{Exemplar, Kind, PredictionSource};
 
@@ -17,18 +17,37 @@ pub enum JobState {
     Failed,
 }
 
+/// What a job is about.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum JobKind {
+    /// Samples are predicted.
+    #[default]
+    Predict,
+    /// Steps of a training are made.
+    Train {
+        /// The loss of the last steps.
+        loss: Option<f64>,
+        /// The share of held-out answers that were right, 0..=1.
+        held_out: Option<f64>,
+    },
+    /// Approved samples are written to a training set.
+    Export,
+}
+
 /// A background task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its number.
     pub id: u64,
-    /// What it does, in words.
+    /// What it is about.
+    pub kind: JobKind,
+    /// What of: models, or what is made.
     pub title: String,
     /// How it stands.
     pub state: JobState,
-    /// Samples done.
+    /// Samples done, or steps.
     pub done: u64,
-    /// Samples in all, where that is known.
+    /// Samples or steps in all, where that is known.
     pub total: Option<u64>,
     /// Samples per second.
     pub per_second: Option<f64>,

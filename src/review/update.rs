@@ -2,6 +2,7 @@
 
 mod decide;
 mod go;
+mod learn;
 mod over;
 mod point;
 mod report;
@@ -89,6 +90,7 @@ impl State {
                 self.ask_again(plain);
             }
             Action::OpenFlips => return self.open_flips(),
+            Action::OpenChanges => return self.open_changes(),
             Action::Back if self.screen != Screen::Sample => self.show(Screen::Sample),
             _ => return self.open_overlay(action),
         }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a run reports as it goes; a line of the log each.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// Steps have been made.
@@ -43,7 +43,7 @@ pub enum Event {
 }
 
 /// The steps since the last report.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Steps made.
     pub step: u64,
@@ -68,7 +68,7 @@ pub struct StepReport {
 }
 
 /// What an evaluation found: answers that are right at every token, each token said after the right ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationReport {
     /// Steps made.
     pub step: u64,

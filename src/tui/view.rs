@@ -19,7 +19,7 @@ use super::gallery::Wanted;
 use super::theme::Theme;
 use crate::graphics::Detected;
 use crate::keys::{Hint, Keymap, Pending};
-use crate::review::{Layout, Point, Screen, State};
+use crate::review::{Action, Layout, Point, Screen, State};
 
 pub(super) use sample::ahead;
 
@@ -36,6 +36,14 @@ pub(super) struct Paint<'a> {
     pub title: &'a str,
     /// What the terminal can show, where it was asked.
     pub detected: Option<&'a Detected>,
+}
+
+impl Paint<'_> {
+    /// The keys of an action here, or its name in the palette where it has none.
+    fn key_of(&self, action: Action) -> String {
+        let rows = self.keymap.help(self.state.context().scope);
+        rows.into_iter().find(|row| row.action == action).and_then(|row| row.keys.into_iter().next()).unwrap_or_else(|| action.to_string())
+    }
 }
 
 /// A place for a picture.

@@ -41,7 +41,7 @@ pub(super) fn look() -> (Vec<Device>, Section) {
     let mut section = Section::new("machine");
     let mut devices = gpus(&mut section);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let memory = memory();
+    let memory = crate::model::device::host();
     section.line("processor", format_args!("{threads} threads"));
     section.set("threads", threads);
     match memory {
@@ -145,20 +145,5 @@ fn said(error: &NvmlError) -> Option<String> {
     match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => None,
         other => Some(other.to_string()),
-    }
-}
-
-/// Bytes of memory, and how many of them can be had: of the machine, or of the container's limit where that is less.
-fn memory() -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let of = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    };
-    let (total, free) = (of("MemTotal")?, of("MemAvailable")?);
-    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
-    match (number("/sys/fs/cgroup/memory.max"), number("/sys/fs/cgroup/memory.current")) {
-        (Some(most), Some(used)) if most < total => Some((most, free.min(most.saturating_sub(used)))),
-        _ => Some((total, free)),
     }
 }

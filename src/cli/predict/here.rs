@@ -161,9 +161,7 @@ pub(in crate::cli) fn missing(
     let total: usize = wanted.iter().map(|(_, ids)| ids.len()).sum();
     let Some((first, _)) = wanted.iter().find(|(_, ids)| !ids.is_empty()) else { return Ok(done) };
     eye.keep(store)?;
-    let mut folders = store.folders()?;
-    folders.retain(|(number, _)| *number != 0);
-    folders.push((0, project.dir.clone()));
+    let folders = plan::folders(project, store)?;
     let office = Office::new(project.dir.clone(), Arc::clone(project.schema()), &context.who()?, false, Arc::new(|| {}));
     let batch = means.batch.map(|batch| batch as usize);
     let seers = Seers { project: Arc::new(project.clone()), folders: Arc::new(folders), compute, batch, screen: false };

@@ -81,7 +81,7 @@ impl Shared {
     /// Whether work with this model is to end.
     pub(super) fn leaves(&self, model: &str) -> bool {
         let board = self.board();
-        board.over || board.wants.broken().is_some() || model_of(board.wants.source()) != model
+        board.over || board.wants.rests() || board.wants.broken().is_some() || model_of(board.wants.source()) != model
     }
 
     /// Looks which samples of new orders are left.

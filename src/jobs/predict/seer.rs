@@ -12,7 +12,7 @@ use crate::config::Project;
 use crate::conversation::Recipe;
 use crate::domain::{PredictionSource, SampleId};
 use crate::jobs::{Folders, save};
-use crate::model::device::memory;
+use crate::model::device::{give_back, memory};
 use crate::model::predictor::{Item, Predictor, Prepared, Settings};
 use crate::store::{PredictedFields, Store};
 
@@ -48,6 +48,17 @@ pub struct Seer {
     pool: ThreadPool,
     most: usize,
     device: Device,
+    /// Goes last: behind everything that lies in the device's memory.
+    _room: Room,
+}
+
+/// A device that gets back what a model has taken of it.
+struct Room(Device);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        give_back(&self.0);
+    }
 }
 
 impl Seers {
@@ -90,6 +101,7 @@ impl Loads for Seers {
             recipes: Mutex::new(BTreeMap::new()),
             pool,
             most: self.batch.unwrap_or(if device.is_cpu() { MOST.0 } else { MOST.1 }),
+            _room: Room(device.clone()),
             device,
         })
     }

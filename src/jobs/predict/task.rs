@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::wants::{Sample, Work};
 use crate::domain::{PredictionSource, SampleId};
-use crate::review::{Job, JobState};
+use crate::review::{Job, JobKind, JobState};
 use crate::store::Order;
 
 /// How many failed samples are listed.
@@ -213,6 +213,14 @@ impl Task {
         self.made + self.elsewhere + self.failed
     }
 
+    /// Lets go of it for a while.
+    pub(super) fn wait(&mut self) {
+        if self.stand == Stand::Running {
+            (self.stand, self.changed) = (Stand::Waiting, true);
+            self.pace.clear();
+        }
+    }
+
     pub(super) fn cancel(&mut self) {
         if !self.stand.is_over() {
             (self.stand, self.changed) = (Stand::Cancelled, true);
@@ -252,6 +260,7 @@ impl Task {
         let some_failed = self.listed.last().map(|(sample, problem)| format!("{} failed; {sample}: {problem}", self.failed));
         Job {
             id: self.id,
+            kind: JobKind::Predict,
             title: match &self.by {
                 Some(by) => format!("{} ({by})", self.title),
                 None => self.title.clone(),

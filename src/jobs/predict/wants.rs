@@ -68,6 +68,8 @@ pub(super) struct Wants {
     served: BTreeSet<SampleId>,
     /// Why nothing can be predicted with the source in use.
     broken: Option<String>,
+    /// Nothing is predicted for now.
+    rests: bool,
     /// Others' turn, where both sides want the rest.
     theirs: bool,
     last_task: u64,
@@ -85,6 +87,7 @@ impl Wants {
             busy: BTreeMap::new(),
             served: BTreeSet::new(),
             broken: None,
+            rests: false,
             theirs: false,
             last_task: 0,
         }
@@ -188,6 +191,16 @@ impl Wants {
         self.tasks.iter_mut().filter(|task| !task.stand.is_over()).for_each(|task| task.fail(problem.to_owned()));
     }
 
+    /// Predicts nothing until it is told otherwise; what is wanted stays wanted.
+    pub(super) fn rest(&mut self, rests: bool) {
+        self.rests = rests;
+        self.tasks.iter_mut().filter(|_| rests).for_each(Task::wait);
+    }
+
+    pub(super) fn rests(&self) -> bool {
+        self.rests
+    }
+
     /// What other processes ask for; what they asked for before and do no longer is forgotten. Whether there is anything.
     pub(super) fn foreign(&mut self, wishes: Vec<ForeignWish>) -> bool {
         self.foreign = wishes.into();
@@ -196,11 +209,14 @@ impl Wants {
 
     /// Whether somebody here wants something that is not in anybody's hands.
     pub(super) fn wants_anything(&self) -> bool {
-        self.broken.is_none() && (self.wants_urgently() || self.own_task().is_some())
+        self.broken.is_none() && !self.rests && (self.wants_urgently() || self.own_task().is_some())
     }
 
     /// Whether somebody looks at the screen and waits.
     pub(super) fn wants_urgently(&self) -> bool {
+        if self.rests {
+            return false;
+        }
         let own = self.now.iter().chain(&self.soon).chain(&self.earlier);
         own.into_iter().any(|sample| !self.is_busy(&self.source, sample))
             || self.foreign.iter().any(|wish| wish.priority >= URGENT && !self.is_busy(&wish.source, &wish.sample))
@@ -226,7 +242,7 @@ impl Wants {
     /// The next batch: what is on the screen alone; then what will be soon; then, unless only what is urgent is asked
     /// for, at most `most` of one task or of what others ask.
     pub(super) fn pick(&mut self, most: usize, only_urgent: bool) -> Option<Picked> {
-        if self.broken.is_some() {
+        if self.broken.is_some() || self.rests {
             return None;
         }
         let source = self.source.clone();

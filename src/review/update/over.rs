@@ -44,6 +44,10 @@ impl State {
                 }
                 Overlay::Picker(Picker::new(action, self.settable_fields()))
             }
+            Action::Export | Action::TrainAdapter => match self.loop_prompt(action) {
+                Some(prompt) => prompt,
+                None => return false,
+            },
             Action::ShowConversation => return self.compose(Page::Conversation(None)),
             Action::ShowInstruction => return self.compose(Page::Instruction(None)),
             _ => return false,
@@ -173,6 +177,7 @@ impl State {
                 self.emit(Effect::SaveView { name: text.clone(), text: self.queue.query.text.clone() });
                 self.say(Notice::ViewSaved(text));
             }
+            Question::ExportFolder | Question::Training => self.answer_loop(prompt, &text),
             Question::SampleId => match SampleId::new(text) {
                 Ok(sample) => self.find(Target::Sample(sample)),
                 Err(_) => self.say(Notice::NoSuchSample),

@@ -6,7 +6,7 @@ use crate::domain::{Prediction, SampleId};
 use crate::review::history::Flight;
 use crate::review::state::{Landing, Overlay, Page, Screen};
 use crate::review::{
-    Desk, Entry, Job, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target,
+    Desk, Entry, Job, JobKind, JobState, Message, Notice, Reason, Refusal, RequestId, Reverted, Revision, SaveId, SaveKind, State, Target,
 };
 
 /// How many refusals of a batch are named.
@@ -70,6 +70,11 @@ impl State {
                 }
             }
             Message::Job(job) => self.job(job),
+            Message::Exported(outcome) => self.say(Notice::Exported(outcome.map(|exported| *exported))),
+            Message::TrainingBegun(outcome) => self.say(Notice::TrainingBegun(outcome)),
+            Message::TrainingEnded { name, ending } => self.say(Notice::TrainingEnded(name, ending)),
+            Message::Resting(name) => self.resting = name,
+            Message::Changed(changed) => self.changed(*changed),
             Message::ClaimLost { sample, by } => {
                 if self.desk.as_ref().is_some_and(|desk| desk.entry().id == sample) {
                     self.say(Notice::ClaimLost(by));
@@ -82,7 +87,7 @@ impl State {
     /// A job that is over has predicted what it could: only now is it known how many predictions flip.
     fn job(&mut self, job: Job) {
         let told = self.tasks.jobs().iter().any(|known| known.id == job.id && known.state == job.state);
-        let is_over = !matches!(job.state, JobState::Waiting | JobState::Running);
+        let is_over = job.kind == JobKind::Predict && !matches!(job.state, JobState::Waiting | JobState::Running);
         self.tasks.learn(job);
         if is_over && !told {
             self.count_flips();

@@ -158,10 +158,7 @@ impl State {
             Action::PageDown => self.tasks.put_cursor(cursor.saturating_add(times.saturating_mul(page))),
             Action::First => self.tasks.put_cursor(0),
             Action::Last => self.tasks.put_cursor(usize::MAX),
-            Action::CancelTask | Action::RaiseTask => {
-                let Some(job) = self.tasks.current().map(|job| job.id) else { return false };
-                self.emit(if action == Action::CancelTask { Effect::CancelJob(job) } else { Effect::RaiseJob(job) });
-            }
+            Action::CancelTask | Action::RaiseTask => return self.act_on_job(action),
             _ => return false,
         }
         true

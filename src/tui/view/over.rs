@@ -38,6 +38,8 @@ fn draw_prompt(paint: &Paint<'_>, prompt: &Prompt, area: Rect, buffer: &mut Buff
         Question::Comment => say("remark", "コメント"),
         Question::ViewName => say("name of the view", "表示の名前"),
         Question::SampleId => say("sample id", "試料 ID"),
+        Question::ExportFolder => say("folder of the training set", "学習データのフォルダ"),
+        Question::Training => say("name of the adapter, then options of 'mekiki train'", "アダプタの名前と 'mekiki train' のオプション"),
     };
     let inner = popup(paint, area, buffer, title);
     put(

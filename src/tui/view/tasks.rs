@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::Paint;
-use super::words::{bar, cut, duration, put, span, wrap};
-use crate::review::JobState;
+use super::words::{bar, changes, cut, duration, job_title, put, span, wrap};
+use crate::review::{Action, JobKind, JobState};
 
 pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
     let state = paint.state;
@@ -29,6 +29,17 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
             format!("以前: {} {}、{flips} 件の予測が変化(m f で表示)", before.model, before.kind),
         );
         put(buffer, body, 1, vec![span(cut(&text, usize::from(body.width)), paint.theme.text)]);
+    }
+    let news = match (&state.resting, &state.changed) {
+        (Some(name), _) => Some(state.language.choose(
+            format!("nothing is predicted while {name} has the memory; it goes on by itself afterwards"),
+            format!("{name} がメモリを使用中のため予測を休止しています(終了後に自動で再開します)"),
+        )),
+        (None, Some(changed)) => Some(changes(paint, changed, &paint.key_of(Action::OpenChanges))),
+        (None, None) => None,
+    };
+    if let Some(news) = news {
+        put(buffer, body, 2, vec![span(cut(&news, usize::from(body.width)), paint.theme.warn)]);
     }
     // What went wrong with the task under the cursor stands below, as a whole.
     let room = usize::from(body.width.saturating_sub(2));
@@ -62,6 +73,14 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
         let share = job.total.filter(|total| *total > 0).map_or(0.0, |total| job.done as f64 / total as f64);
         let speed = job.per_second.map(|speed| format!("  {speed:.1}/s")).unwrap_or_default();
         let left = job.left_s.map(|left| format!("  {}", duration(left))).unwrap_or_default();
+        let learnt = match job.kind {
+            JobKind::Train { loss, held_out } => {
+                let loss = loss.map(|loss| format!("  {} {loss:.3}", say("loss", "損失"))).unwrap_or_default();
+                let held = held_out.map(|share| format!("  {} {:.0} %", say("held out", "検証"), share * 100.0)).unwrap_or_default();
+                loss + &held
+            }
+            JobKind::Predict | JobKind::Export => String::new(),
+        };
         let memory = job.memory.map(|bytes| format!("  {:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
         let total = job.total.map(|total| format!("/{total}")).unwrap_or_default();
         put(
@@ -71,9 +90,9 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
             vec![
                 span(if on { "▸ " } else { "  " }, paint.theme.focus),
                 span(format!("{mark} {word} "), style),
-                span(cut(&job.title, 32), if on { paint.theme.cursor } else { paint.theme.text }),
+                span(cut(&job_title(state.language, job), 32), if on { paint.theme.cursor } else { paint.theme.text }),
                 span(format!(" {}", bar(share, 12)), paint.theme.bar),
-                span(format!(" {}{total}{speed}{left}{memory}", job.done), paint.theme.dim),
+                span(format!(" {}{total}{learnt}{speed}{left}{memory}", job.done), paint.theme.dim),
             ],
         );
     }

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{LEAST, Paint};
 use crate::domain::{self, printable};
-use crate::review::{Action, JobState, Screen};
+use crate::review::{Action, Changed, Job, JobKind, JobState, Language, Screen};
 
 /// A text, safe to show, in at most so many cells; what is cut off is marked.
 pub(super) fn cut(text: &str, width: usize) -> String {
@@ -206,21 +206,46 @@ pub(super) fn foot(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
     if state.queue.outdated {
         spans.push(span(say("new predictions: ; sorts again  ", "新しい予測あり(; で並べ直し)  "), paint.theme.warn));
     }
+    if let Some(changed) = &state.changed {
+        spans.push(span(changes(paint, changed, &paint.key_of(Action::OpenChanges)), paint.theme.warn));
+    }
     put(buffer, line(1), 0, spans);
     let job = match state.tasks.foremost() {
         Some(job) if job.state == JobState::Running => {
             let total = job.total.map(|total| format!("/{total}")).unwrap_or_default();
             let speed = job.per_second.map(|speed| format!(" {speed:.1}/s")).unwrap_or_default();
             let left = job.left_s.map(|left| format!(" {}", duration(left))).unwrap_or_default();
-            format!("▶ {} {}{total}{speed}{left}", cut(&job.title, 20), job.done)
+            format!("▶ {} {}{total}{speed}{left}", cut(&job_title(state.language, job), 24), job.done)
         }
         Some(job) if job.state == JobState::Failed => {
-            format!("✗ {} {}", cut(&job.title, 20), state.language.choose("failed (see tasks)", "失敗(処理状況を参照)"))
+            format!(
+                "✗ {} {}",
+                cut(&job_title(state.language, job), 24),
+                state.language.choose("failed (see tasks)", "失敗(処理状況を参照)")
+            )
         }
         _ => format!("{} {}", cut(&state.source.model, 20), state.source.kind),
     };
     let typed: String = paint.pending.count().map(|count| count.to_string()).into_iter().collect();
     right(buffer, line(1), vec![span(typed, paint.theme.focus), span(format!("  {job}"), paint.theme.dim)]);
+}
+
+/// What a job is about, and of what.
+pub(super) fn job_title(language: Language, job: &Job) -> String {
+    match job.kind {
+        JobKind::Predict => job.title.clone(),
+        JobKind::Train { .. } => language.choose(format!("training {}", job.title), format!("学習 {}", job.title)),
+        JobKind::Export => language.choose(format!("export to {}", job.title), format!("書き出し {}", job.title)),
+    }
+}
+
+/// How much is said otherwise by what was trained, and what shows it.
+pub(super) fn changes(paint: &Paint<'_>, changed: &Changed, key: &str) -> String {
+    let Changed { name, count, .. } = changed;
+    paint.state.language.choose(
+        format!("{name}: {count} predictions differ ({key} shows them)  "),
+        format!("{name}: {count} 件の予測が変化({key} で表示)  "),
+    )
 }
 
 /// `1 h 20 min`, `3 min`, `12 s`.
