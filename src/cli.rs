@@ -47,8 +47,9 @@ use review::ReviewArgs;
 #[command(name = "mekiki", version, max_term_width = 110, propagate_version = true)]
 struct Cli {
     /// The project's folder; the current one, when not given.
+    // Its name here is one that no command gives to an argument of its own.
     #[arg(short = 'C', long = "project", value_name = "DIR", global = true)]
-    dir: Option<PathBuf>,
+    project: Option<PathBuf>,
     /// Who decides; the login name, when not given.
     #[arg(long, value_name = "NAME", global = true)]
     reviewer: Option<String>,
@@ -123,7 +124,7 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { ExitCode::from(code as u8) } else { ExitCode::FAILURE };
         }
     };
-    let context = Context::new(cli.dir, cli.reviewer, cli.json);
+    let context = Context::new(cli.project, cli.reviewer, cli.json);
     let result = match &cli.command {
         Some(command) => run(&context, command),
         None if review::possible(&context) => review::run(&context, &ReviewArgs::default()),

@@ -279,6 +279,28 @@ fn what_is_on_the_screen_comes_first_and_the_newest_wins() {
 }
 
 #[test]
+fn while_it_rests_no_model_is_in_memory_and_nothing_is_forgotten() {
+    let scene = Scene::new(30, &[]);
+    scene.stage.let_pass(1);
+    let task = scene.predict_all();
+    until(|| (*scene.stage.alive.lock().unwrap() == 1 && scene.stage.batches().len() == 1).then_some(()));
+    scene.predicting.rest(true);
+    scene.stage.let_pass(100);
+    until(|| (*scene.stage.alive.lock().unwrap() == 0).then_some(()));
+    let waiting = until(|| scene.job(task).filter(|job| job.state == JobState::Waiting));
+    assert!(waiting.done < 29, "{waiting:?}");
+    // What is wanted meanwhile, of another order and on the screen, does not wake it.
+    scene.predicting.want(Priority::Now, ids([7]));
+    assert_eq!(scene.predict_all(), task);
+    until(|| scene.predicting.shared.board().wants.unread().is_none().then_some(()));
+    assert_eq!((scene.stage.loaded.lock().unwrap().len(), *scene.stage.alive.lock().unwrap()), (1, 0));
+    scene.predicting.rest(false);
+    scene.ended(task);
+    assert_eq!(scene.predictions("demo"), 29);
+    assert_eq!(scene.stage.loaded.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn a_queue_is_gone_on_with_from_where_the_reviewer_is() {
     let scene = Scene::new(40, &[]);
     scene.stage.let_pass(0);
