@@ -5,6 +5,7 @@ mod learn_support;
 mod pty_support;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,6 +32,28 @@ fn predicted(home: &Path, project: &Path, adapter: Option<&str>) -> u64 {
     stats["predictions"].as_array().unwrap().iter().filter(of).map(|source| source["predictions"].as_u64().unwrap()).sum()
 }
 
+/// Waits for work that takes as long as the machine is busy.
+fn patiently(terminal: &Terminal, what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(120), "waited in vain for {what} on\n{}", terminal.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Puts the cursor on the training; what is predicted stands before or behind it in the list.
+fn put_cursor(terminal: &mut Terminal) {
+    terminal.press("\x1b[H");
+    for line in 4..8 {
+        terminal.wait_until("the cursor", |lines| lines[line].starts_with('▸'));
+        if terminal.lines()[line].contains("training adapter-1") {
+            return;
+        }
+        terminal.press("j");
+    }
+    panic!("no training on\n{}", terminal.lines().join("\n"));
+}
+
 /// The adapter in use.
 fn in_use(home: &Path, project: &Path) -> Option<String> {
     let stats = json(home, project, &["stats"]);
@@ -48,7 +71,12 @@ fn a_training_outlives_the_review_and_is_found_again() {
     shows(&terminal, "is being trained, also when this program ends");
     terminal.press("w");
     terminal.wait_until("the training at work", |lines| {
-        lines.iter().any(|line| line.contains("running training adapter-1") && line.contains("/100000  loss ") && line.contains("held out"))
+        lines.iter().any(|line| {
+            line.contains("running training adapter-1")
+                && line.contains("/100000  ")
+                && line.contains("  loss ")
+                && line.contains("held out")
+        })
     });
     shows(&terminal, "nothing is predicted while adapter-1 has the memory");
     let pid = Pid::from_raw(i32::try_from(terminal.child.id()).unwrap()).unwrap();
@@ -66,14 +94,9 @@ fn a_training_outlives_the_review_and_is_found_again() {
     shows(&terminal, "aki trains adapter-1 in this project");
     terminal.press("w");
     shows(&terminal, "running training adapter-1");
-    // Whatever is predicted stands before or behind it in the list.
-    for _ in 0..3 {
-        if alive(&status(&home, &project)) {
-            terminal.press("x");
-            terminal.press("j");
-        }
-    }
-    until(|| !alive(&status(&home, &project)), || "the training's end".to_owned());
+    put_cursor(&mut terminal);
+    terminal.press("x");
+    patiently(&terminal, "the training's end", || !alive(&status(&home, &project)));
     let stopped = status(&home, &project);
     assert_eq!(stopped["training"]["stand"]["is"], "stopped", "{stopped}");
     let steps = stopped["training"]["stand"]["steps"].as_u64().unwrap();
@@ -81,17 +104,10 @@ fn a_training_outlives_the_review_and_is_found_again() {
     shows(&terminal, "cancelled training adapter-1");
     terminal.wait_until("predicting again", |lines| !lines.iter().any(|line| line.contains("nothing is predicted while")));
     // It is taken up again where it stopped.
-    let line = |terminal: &Terminal| terminal.lines().iter().any(|line| line.contains('▸') && line.contains("training adapter-1"));
-    terminal.press("\x1b[1~");
-    for _ in 0..3 {
-        if !line(&terminal) {
-            terminal.press("j");
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
-    }
+    put_cursor(&mut terminal);
     terminal.press("+");
-    until(|| alive(&status(&home, &project)), || "the training again".to_owned());
-    until(|| status(&home, &project)["step"].as_u64() > Some(steps), || "further steps".to_owned());
+    patiently(&terminal, "the training again", || alive(&status(&home, &project)));
+    patiently(&terminal, "further steps", || status(&home, &project)["step"].as_u64() > Some(steps));
     terminal.press("q");
     terminal.ended();
     assert!(!alive(&json(&home, &project, &["train", "--stop"])));
@@ -102,9 +118,9 @@ fn what_was_trained_predicts_and_what_changed_is_a_queue() {
     let folder = tempfile::tempdir().unwrap();
     let (home, project) = boards(folder.path());
     let mut terminal = Terminal::start(&home, &project);
-    until(|| predicted(&home, &project, None) == 24, || "predictions".to_owned());
+    patiently(&terminal, "predictions", || predicted(&home, &project, None) == 24);
     train(&mut terminal, "6", "--lr 0.05 --warm-up 1");
-    until(|| predicted(&home, &project, Some("adapter-1")) == 24, || "the adapter's predictions".to_owned());
+    patiently(&terminal, "the adapter's predictions", || predicted(&home, &project, Some("adapter-1")) == 24);
     // It is said, and nothing else happens.
     shows(&terminal, "predictions differ (m c shows them)");
     shows(&terminal, "sample");

@@ -52,7 +52,7 @@ fn predicted(terminal: &Terminal, home: &Path, project: &Path, id: &str) {
 
 /// Approves the labelled samples whose ids hold this, as one.
 fn batch(terminal: &mut Terminal, part: &str) {
-    terminal.press(&format!("/\x15labelled id=*{part}*\roq"));
+    terminal.press(&format!("/\x15labelled id=*-{part}*\roq"));
     let listed = format!("-{part}");
     let rows = |lines: &[String]| lines.iter().skip(1).filter(|line| line.contains(&listed)).count();
     terminal.wait_until("the samples", |lines| lines[0].contains("queue") && rows(lines) > 1);
@@ -96,7 +96,7 @@ fn from_the_demo_to_a_training_set() {
     terminal.press("q");
     terminal.ended();
     let mut terminal = Terminal::start(&home, &project);
-    terminal.wait_until("the same sample", |lines| lines[0].contains(&place) && lines[0].contains("id=*012*"));
+    terminal.wait_until("the same sample", |lines| lines[0].contains(&place) && lines[0].contains("id=*-012*"));
 
     terminal.press(":export\r");
     terminal.wait_until("the question where", |lines| lines.iter().any(|line| line.contains("folder of the training set")));

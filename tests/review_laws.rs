@@ -349,6 +349,7 @@ fn every_action_does_something_somewhere() {
         idle.retain(|action| {
             let mut bench = Bench::new((0..5).map(|index| entry(index, if index == 1 { PASSED } else { "" }, SCRATCH)).collect());
             bench.state.before = Some((source("old"), None));
+            bench.state.changed = Some(Changed { name: "new".into(), source: source("new"), against: source("demo"), count: 1 });
             bench.state.stats.figures =
                 Some(Statistics { fields: vec![field("judgement"), field("defect_mode")], ..Statistics::default() });
             bench.tell(Message::Job(job.clone()));

@@ -60,20 +60,22 @@ fn one_that_cannot_begin_says_why_and_one_that_is_killed_frees_its_place() {
     let why = refused["error"].as_str().unwrap();
     assert!(why.starts_with("the training could not begin: ") && why.contains("is not empty"), "{why}");
 
-    let mut child = mekiki(&home, &project, &[&[MEKIKI, "train", "--shape", "tiny", "-o", "killed", "--steps", "100000"], &SHORT[..]].concat())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child =
+        mekiki(&home, &project, &[&[MEKIKI, "train", "--shape", "tiny", "-o", "killed", "--steps", "100000"], &SHORT[..]].concat())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
     until(|| status(&home, &project)["step"].as_u64() > Some(0), || "a step".to_owned());
     assert!(alive(&status(&home, &project)));
     // A connection that drops ends it with a checkpoint, as Ctrl-C does.
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_eq!(status(&home, &project)["training"]["stand"]["is"], "stopped");
-    let mut child = mekiki(&home, &project, &[&[MEKIKI, "train", "--shape", "tiny", "-o", "other", "--steps", "100000"], &SHORT[..]].concat())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child =
+        mekiki(&home, &project, &[&[MEKIKI, "train", "--shape", "tiny", "-o", "other", "--steps", "100000"], &SHORT[..]].concat())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
     until(|| status(&home, &project)["training"]["stand"]["is"] == "running", || "another one".to_owned());
     child.kill().unwrap();
     child.wait().unwrap();

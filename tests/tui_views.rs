@@ -73,6 +73,25 @@ fn screens() -> Vec<(&'static str, Bench)> {
     working.tell(Message::Job(job(1, JobState::Failed, Some(problem))));
     working.tell(Message::Job(job(2, JobState::Running, None)));
     screens.push(("tasks-at-work", working));
+    let mut learning = Bench::new(rows());
+    learning.keys("o w");
+    let train = JobKind::Train { loss: Some(0.1234), held_out: Some(0.875) };
+    let training = Job { kind: train, title: "adapter-1 (ken)".into(), per_second: None, ..job(3, JobState::Running, None) };
+    learning.tell(Message::Job(training));
+    learning.tell(Message::Job(Job {
+        kind: JobKind::Export,
+        title: "training-set".into(),
+        per_second: None,
+        left_s: None,
+        memory: None,
+        ..job(4, JobState::Done, None)
+    }));
+    learning.tell(Message::Resting(Some("adapter-1".into())));
+    let against = learning.state.source.clone();
+    let source = mekiki::domain::PredictionSource { adapter: Some("adapter-0".into()), ..against.clone() };
+    let changed = Changed { name: "adapter-0".into(), source, against, count: 34 };
+    learning.tell(Message::Changed(Box::new(changed)));
+    screens.push(("tasks-learning", learning));
     screens
 }
 

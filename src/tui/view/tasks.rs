@@ -70,7 +70,10 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
             JobState::Cancelled => ("–", say("cancelled", "中止"), paint.theme.dim),
             JobState::Failed => ("✗", say("failed", "失敗"), paint.theme.bad),
         };
+        // What a training says of itself needs the room on a narrow screen; how far it is stands there too.
+        let narrow = body.width < 100 && matches!(job.kind, JobKind::Train { .. });
         let share = job.total.filter(|total| *total > 0).map_or(0.0, |total| job.done as f64 / total as f64);
+        let bar = if narrow { String::new() } else { format!(" {}", bar(share, 12)) };
         let speed = job.per_second.map(|speed| format!("  {speed:.1}/s")).unwrap_or_default();
         let left = job.left_s.map(|left| format!("  {}", duration(left))).unwrap_or_default();
         let learnt = match job.kind {
@@ -91,8 +94,8 @@ pub(super) fn draw(paint: &Paint<'_>, body: Rect, buffer: &mut Buffer) {
                 span(if on { "▸ " } else { "  " }, paint.theme.focus),
                 span(format!("{mark} {word} "), style),
                 span(cut(&job_title(state.language, job), 32), if on { paint.theme.cursor } else { paint.theme.text }),
-                span(format!(" {}", bar(share, 12)), paint.theme.bar),
-                span(format!(" {}{total}{learnt}{speed}{left}{memory}", job.done), paint.theme.dim),
+                span(bar, paint.theme.bar),
+                span(format!(" {}{total}{speed}{left}{learnt}{memory}", job.done), paint.theme.dim),
             ],
         );
     }
