@@ -1,5 +1,6 @@
 //! The clerk and the other half of the loop: training sets, trainings, and the predictions of what was trained.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -14,7 +15,7 @@ use super::Clerk;
 use crate::domain::{Filter, PredictionSource};
 use crate::export::Format;
 use crate::review::{Changed, Ending, Exported, Job, JobKind, JobState, Message};
-use crate::store::{Store, StoreError};
+use crate::store::{Order, Store, StoreError};
 use crate::train::Progress;
 use crate::train::lock::{self, Seen, Stand, Training};
 
@@ -201,11 +202,11 @@ impl Clerk {
         }
         (self.report)(Message::Sources(self.sources()?));
         let source = self.source_of(training)?.filter(|source| source != self.foreteller.source());
-        let predicts = source.is_some() && self.foreteller.is_on();
+        let order = self.predicted_ones()?;
+        let predicts = source.is_some() && self.foreteller.is_on() && !order.is_empty();
         (self.report)(Message::TrainingEnded { name: training.name.clone(), ending: Ending::Trained { predicts } });
         let Some(source) = source.filter(|_| predicts) else { return Ok(()) };
         self.learning.offered = Some((source.clone(), training.id.clone()));
-        let order = self.store.order(&Filter::default())?;
         if !training.beside {
             self.rest(Some(training.name.clone()));
         }
@@ -215,6 +216,15 @@ impl Clerk {
             Err(error) => (self.report)(Message::Error(error.to_string())),
         }
         Ok(())
+    }
+
+    /// The samples of which what is in use has said something: only there something else can be said. The others come in
+    /// their turn when the trained one is put to use.
+    fn predicted_ones(&self) -> Result<Order, StoreError> {
+        let mut order = self.store.order(&Filter::default())?;
+        let lacking: BTreeSet<u32> = self.store.lacking(&order, self.foreteller.source())?.into_iter().collect();
+        order.retain(|place| !lacking.contains(&(place as u32)));
+        Ok(order)
     }
 
     /// What the trained one predicts as: with the instructions and the kind that are in use.
