@@ -337,6 +337,8 @@ fn a_click_does_what_keys_do() {
 
 #[test]
 fn zooming_starts_from_what_the_frame_showed() {
+    use Action::{ZoomIn, ZoomOut};
+
     let zooms = |fitted: u32, actions: &[Action]| {
         let mut bench = Bench::agreed(1);
         bench.input(InputKind::Drawn { shown: Shown::Sample { protocol: "kitty".into(), zoom: fitted } });
@@ -346,7 +348,6 @@ fn zooming_starts_from_what_the_frame_showed() {
         };
         actions.iter().map(zoom).collect::<Vec<_>>()
     };
-    use Action::{ZoomIn, ZoomOut};
     // The whole picture stands at 168 % in a wide window: a step in is larger, and the last step out is the whole again.
     assert_eq!(zooms(168, &[ZoomIn, ZoomIn, ZoomOut, ZoomOut, ZoomOut]), [Some(200), Some(400), Some(200), None, None]);
     // On half-blocks it stands at 9 %: the first step shows real pixels, and steps out go on below them.
