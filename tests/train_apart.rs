@@ -24,6 +24,7 @@ fn it_survives_its_terminal_and_is_the_only_one() {
     let begun = status(&home, &project);
     assert!(alive(&begun), "{begun}");
     let pid = Pid::from_raw(i32::try_from(begun["training"]["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    assert_eq!(rustix::process::getsid(Some(pid)).unwrap(), pid, "it has a session of its own");
     kill_process(pid, Signal::HUP).unwrap();
     until(|| status(&home, &project)["step"].as_u64() > Some(1), || "steps".to_owned());
     assert!(alive(&status(&home, &project)));
