@@ -123,6 +123,7 @@ mod tests {
             samples_per_second: 8.0,
             seconds: 2.0 * step as f64,
             memory: None,
+            peak_memory: None,
         })
     }
 
