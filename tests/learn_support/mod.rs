@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::pty_support::{MEKIKI, json};
 
-/// Options of a run that takes a moment, and shows every step.
-pub(crate) const SHORT: [&str; 14] = [
+/// Options of a run that takes a moment, and shows every step. One that a failed test leaves behind ends by itself.
+pub(crate) const SHORT: [&str; 16] = [
+    "--time-limit",
+    "300",
     "--batch",
     "2",
     "--micro-batch",
