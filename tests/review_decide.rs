@@ -355,3 +355,21 @@ fn zooming_starts_from_what_the_frame_showed() {
     // Beyond the largest step there is nothing.
     assert_eq!(zooms(5000, &[ZoomIn]), [None]);
 }
+
+#[test]
+fn who_only_looks_changes_nothing() {
+    let mut bench = Bench::agreed(3);
+    bench.state.read_only = true;
+    for action in Action::all().filter(|action| action.writes()) {
+        bench.act(action);
+        // Some mean something in another scope only.
+        assert!(
+            ["this project is open for reading only".to_owned()].contains(&bench.notice()) || bench.notice().contains("here"),
+            "{action}"
+        );
+    }
+    bench.keys("a x j");
+    assert_eq!(changes(&bench.effects).len(), 0);
+    assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Claim(_) | Effect::Predict { .. })), "{:?}", bench.effects);
+    assert_eq!(bench.desk().entry().id, id(1), "moving goes on");
+}

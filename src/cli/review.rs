@@ -102,7 +102,9 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     let memory = Memory::new(&state, &strategy.config_dir(), &project.dir, who.reviewer.as_str());
     let place = memory.place();
     let (language, theme) = memory.settings();
+    let read_only = store.is_read_only();
     let setup = Setup {
+        read_only,
         schema: Arc::clone(project.schema()),
         reviewer: who.reviewer.clone(),
         source: source(&project, &mut store, args.model.as_deref())?,
@@ -124,7 +126,8 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     let title = project.name.clone();
     let launch = launch(std::env::current_exe()?, &project.dir, who.reviewer.to_string(), args.device);
     let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory, launch };
-    let background = Background { source: setup.source.clone(), compute: DeviceName::compute(args.device), on: !args.no_predict };
+    let background =
+        Background { source: setup.source.clone(), compute: DeviceName::compute(args.device), on: !args.no_predict && !read_only };
     let (inbox, incoming) = tui::inbox();
 
     let reports = inbox.clone();

@@ -229,7 +229,8 @@ impl Clerk {
 
     /// Lists, filters and forms show the predictions of this source, if it has made any.
     fn put_to_use(&mut self, source: &PredictionSource) -> Result<(), StoreError> {
-        if self.store.active_source()?.as_ref() == Some(source) {
+        // Where nothing may be written, what the last reviewer used stays in use.
+        if self.store.is_read_only() || self.store.active_source()?.as_ref() == Some(source) {
             return Ok(());
         }
         match self.store.set_active_source(source) {

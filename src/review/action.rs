@@ -277,6 +277,33 @@ impl Action {
         }
     }
 
+    /// Whether it changes the project, or what others see of it.
+    pub fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::Accept
+                | Self::AcceptField
+                | Self::Reject
+                | Self::Flag
+                | Self::Comment
+                | Self::Reopen
+                | Self::PredictSample
+                | Self::PredictSelection
+                | Self::ApproveSelection
+                | Self::SetSelection
+                | Self::SwitchModel
+                | Self::SwitchAdapter
+                | Self::SwitchInstruction
+                | Self::SwitchExemplar
+                | Self::SwitchKind
+                | Self::Export
+                | Self::TrainAdapter
+                | Self::OpenChanges
+                | Self::Undo
+                | Self::Redo
+        )
+    }
+
     /// Whether it makes sense in the scope.
     pub fn fits(self, scope: Scope) -> bool {
         scope.chain().any(|scope| self.spec().scopes.contains(&scope))

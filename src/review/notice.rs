@@ -81,6 +81,8 @@ pub enum Notice {
     },
     /// A save failed; it will be tried again.
     NotSaved(String),
+    /// The project may only be looked at.
+    ReadOnly,
     /// Nothing has been fixed that could be repeated.
     NothingToRepeat,
     /// An undo or redo is done.
@@ -209,6 +211,7 @@ impl Notice {
             Self::NotSaved(error) => {
                 language.choose(format!("not saved yet, trying again: {error}"), format!("未保存、再試行します: {error}"))
             }
+            Self::ReadOnly => say("this project is open for reading only", "このプロジェクトは閲覧専用です"),
             Self::NothingToRepeat => say("nothing has been fixed yet", "繰り返す修正がありません"),
             Self::Reverted { samples, refused: 0 } => language.choose(format!("{samples} reverted"), format!("{samples} 件を戻しました")),
             Self::Reverted { samples, refused } => language.choose(

@@ -28,6 +28,8 @@ pub struct Setup {
     pub language: Language,
     /// The interface's colours.
     pub theme: Theme,
+    /// Whether the project may only be looked at.
+    pub read_only: bool,
 }
 
 /// The screens.
@@ -146,6 +148,8 @@ pub struct State {
     pub language: Language,
     /// The interface's colours.
     pub theme: Theme,
+    /// Whether the project may only be looked at.
+    pub read_only: bool,
     /// How much fits on the screen.
     pub layout: Layout,
     /// The program ends as soon as everything is saved.
@@ -164,7 +168,7 @@ impl State {
     ///
     /// A filter that the schema does not take (any more) is left out, and the reviewer is told.
     pub fn new(setup: Setup) -> (Self, Vec<Effect>) {
-        let Setup { schema, reviewer, source, filter: text, resume, language, theme } = setup;
+        let Setup { schema, reviewer, source, filter: text, resume, language, theme, read_only } = setup;
         let parsed = Filter::parse(&schema, &text);
         let problem = parsed.as_ref().err().map(ToString::to_string);
         let text = if problem.is_none() { text } else { String::new() };
@@ -192,6 +196,7 @@ impl State {
             notices: Notices::default(),
             language,
             theme,
+            read_only,
             layout: Layout::default(),
             quitting: false,
             landing: Landing::First,
@@ -248,7 +253,11 @@ impl State {
     }
 
     pub(super) fn emit(&mut self, effect: Effect) {
-        self.outbox.push(effect);
+        // Who only looks holds no sample, and is not predicted for.
+        let in_vain = matches!(effect, Effect::Claim(_) | Effect::Renew(_) | Effect::Release(_) | Effect::Predict { .. });
+        if !(self.read_only && in_vain) {
+            self.outbox.push(effect);
+        }
     }
 
     pub(super) fn emit_all(&mut self, effects: Vec<Effect>) {

@@ -46,6 +46,9 @@ impl State {
         if frozen || !action.fits(scope) {
             return self.say(if frozen { Notice::Waiting(self.history.outstanding()) } else { Notice::NotHere(action) });
         }
+        if self.read_only && action.writes() {
+            return self.say(Notice::ReadOnly);
+        }
         if self.overlay.is_some() {
             return self.act_on_overlay(action, count);
         }

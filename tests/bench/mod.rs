@@ -129,6 +129,7 @@ impl Bench {
             resume: None,
             language: Language::En,
             theme: Theme::Dark,
+            read_only: false,
         };
         let (state, effects) = State::new(setup);
         let keymap = match keymap {

@@ -141,6 +141,9 @@ pub(super) fn header(paint: &Paint<'_>, area: Rect, buffer: &mut Buffer) {
         Screen::Tasks => say("tasks", "処理"),
     };
     let mut left = vec![span(cut(paint.title, 24), paint.theme.strong), span(" · ", paint.theme.dim), span(screen, paint.theme.focus)];
+    if state.read_only {
+        left.push(span(say(" · read only", " · 閲覧専用"), paint.theme.warn));
+    }
     if matches!(state.screen, Screen::Sample)
         && let Some(desk) = &state.desk
     {
