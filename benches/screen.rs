@@ -1,9 +1,10 @@
 //! What a key costs on the screen: `cargo bench --bench screen [-- --samples 1000000] [--project DIR]`.
 //!
 //! The real program runs in a pseudo-terminal of 120 × 40 cells of 9 × 18 pixels. Each step types one key, waits until nothing
-//! is written for a while, and counts bytes and the time from the key to the last byte. The samples are moved between when
-//! their pictures have had time to be made. Without `--project`, a demo is made; `--samples` adds rows to it that show the
-//! same pictures.
+//! is written for a while, and counts bytes and the time from the key to the last byte of the frame that answers it; what comes
+//! later are pictures of the next samples, sent while nothing else is to do. The samples are moved between when their pictures
+//! have had time to be made. Without `--project`, a demo is made, which is predicted meanwhile; `--samples` adds rows to it that
+//! show the same pictures.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::fs::File;
@@ -21,14 +22,39 @@ use rustix::termios::{Winsize, tcsetwinsize};
 const MEKIKI: &str = env!("CARGO_BIN_EXE_mekiki");
 /// Silence after which a step is over.
 const QUIET: Duration = Duration::from_millis(150);
+/// The longest time that a step takes: while predictions come, it is never quiet.
+const LONGEST: Duration = Duration::from_millis(300);
+/// The longest wait for the first pictures.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Moves per protocol.
 const MOVES: usize = 200;
+
+/// What ends the update of a frame.
+const FRAME_END: &[u8] = b"\x1b[?2026l";
+
+/// Bytes that came at once.
+struct Written {
+    at: Instant,
+    count: usize,
+    /// Whether a frame was whole with them.
+    drawn: bool,
+}
+
+/// What followed a key: times in milliseconds after it.
+#[derive(Default)]
+struct Answer {
+    /// Until the screen had answered, and all bytes, with those of pictures that are sent ahead while nothing else is to do.
+    bytes: (usize, usize),
+    first: f64,
+    frame: f64,
+    last: f64,
+}
 
 /// The program in a terminal; what it writes arrives with its time.
 struct Session {
     keyboard: File,
     child: Child,
-    written: Receiver<(Instant, usize)>,
+    written: Receiver<Written>,
     _tty: OwnedFd,
 }
 
@@ -53,7 +79,7 @@ impl Session {
         let (mut screen, mut answers) = (keyboard.try_clone().unwrap(), keyboard.try_clone().unwrap());
         let (sender, written) = channel();
         std::thread::spawn(move || {
-            let (mut buffer, mut all, mut asked) = (vec![0; 1 << 16], Vec::new(), false);
+            let (mut buffer, mut all, mut ends, mut asked) = (vec![0; 1 << 16], Vec::new(), Vec::new(), false);
             while let Ok(count) = screen.read(&mut buffer) {
                 let now = Instant::now();
                 if !asked {
@@ -63,7 +89,10 @@ impl Session {
                         answers.write_all(b"\x1b[6;18;9t\x1b[?62;c\x1b[0n").unwrap();
                     }
                 }
-                if count == 0 || sender.send((now, count)).is_err() {
+                ends.extend_from_slice(&buffer[..count]);
+                let drawn = ends.windows(FRAME_END.len()).any(|window| window == FRAME_END);
+                ends.drain(..ends.len().saturating_sub(FRAME_END.len() - 1));
+                if count == 0 || sender.send(Written { at: now, count, drawn }).is_err() {
                     return;
                 }
             }
@@ -71,26 +100,35 @@ impl Session {
         Self { keyboard, child, written, _tty: tty }
     }
 
-    /// Bytes until it is quiet, and when the first and the last of them came.
-    fn until_quiet(&self, quiet: Duration) -> (usize, Option<(Instant, Instant)>) {
-        let (mut bytes, mut times) = (0, None::<(Instant, Instant)>);
-        loop {
+    /// What came until it is quiet, or until there was enough time.
+    fn until_quiet(&self, quiet: Duration, most: Duration) -> Vec<Written> {
+        let started = Instant::now();
+        let mut all = Vec::new();
+        while started.elapsed() < most {
             match self.written.recv_timeout(quiet) {
-                Ok((at, count)) => {
-                    bytes += count;
-                    times = Some((times.map_or(at, |(first, _)| first), at));
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return (bytes, times),
+                Ok(written) => all.push(written),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
+        all
     }
 
-    /// Types; bytes, milliseconds to the first byte and to the last one.
-    fn press(&mut self, keys: &str) -> Option<(usize, f64, f64)> {
+    /// Types, and waits for all that follows.
+    fn press(&mut self, keys: &str) -> Option<Answer> {
+        while self.written.try_recv().is_ok() {}
         let started = Instant::now();
         self.keyboard.write_all(keys.as_bytes()).unwrap();
-        let (bytes, times) = self.until_quiet(QUIET);
-        times.map(|(first, last)| (bytes, milliseconds(first - started), milliseconds(last - started)))
+        let all = self.until_quiet(QUIET, LONGEST);
+        let after = |at: Instant| milliseconds(at - started);
+        let mut answer = Answer { first: after(all.first()?.at), last: after(all.last()?.at), ..Answer::default() };
+        for written in &all {
+            answer.bytes.1 += written.count;
+            if answer.frame == 0.0 {
+                answer.bytes.0 += written.count;
+                answer.frame = if written.drawn { after(written.at) } else { 0.0 };
+            }
+        }
+        Some(answer)
     }
 
     /// The most memory the program has had, in MB.
@@ -151,41 +189,48 @@ fn main() {
     let samples = option("--samples").map_or(240, |count| count.parse().unwrap());
     let project = option("--project").map_or_else(|| project(&home, samples), PathBuf::from);
     println!(
-        "{:14} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>8}",
-        "protocol", "frame ms", "shown ms", "first50", "p50 ms", "p99 ms", "max ms", "bytes p50", "undo B", "peak MB"
+        "{:14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>11} {:>7} {:>8}",
+        "protocol",
+        "start ms",
+        "shown ms",
+        "first p50",
+        "frame p50",
+        "frame p99",
+        "frame max",
+        "last p50",
+        "frame bytes",
+        "all bytes",
+        "flag B",
+        "peak MB"
     );
     for protocol in ["kitty", "kitty-direct", "half-blocks", "sixel", "iterm2"] {
         let started = Instant::now();
         let mut session = Session::start(&home, &project, protocol);
         // The questions come first; the first frame is what comes after the answers.
         let first = session.written.recv_timeout(Duration::from_secs(20)).map(|_| ());
-        let frame =
-            first.ok().and_then(|()| session.written.recv_timeout(Duration::from_secs(20)).ok()).map(|(at, _)| milliseconds(at - started));
-        let (_, times) = session.until_quiet(Duration::from_secs(2));
-        let shown = times.map(|(_, last)| milliseconds(last - started));
-        let (mut bytes, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-        for nth in 0..MOVES {
-            // There and back again within what is fetched ahead, slowly forward.
-            let key = if nth % 4 == 3 { "k" } else { "j" };
-            if let Some((count, first, last)) = session.press(key) {
-                bytes.push(count as f64);
-                firsts.push(first);
-                lasts.push(last);
-            }
-        }
-        let flagged = session.press("f").map_or(0, |(count, ..)| count);
-        for list in [&mut bytes, &mut firsts, &mut lasts] {
+        let start = first.ok().and_then(|()| session.written.recv_timeout(Duration::from_secs(20)).ok());
+        let shown = session.until_quiet(Duration::from_secs(1), PATIENCE);
+        let since = |written: Option<&Written>| written.map_or(f64::NAN, |written| milliseconds(written.at - started));
+        // There and back again within what is fetched ahead, slowly forward.
+        let answers: Vec<Answer> = (0..MOVES).filter_map(|nth| session.press(if nth % 4 == 3 { "k" } else { "j" })).collect();
+        let flagged = session.press("f").map_or(0, |answer| answer.bytes.0);
+        let sorted = |of: fn(&Answer) -> f64| {
+            let mut list: Vec<f64> = answers.iter().map(of).collect();
             list.sort_by(f64::total_cmp);
-        }
+            list
+        };
+        let frames = sorted(|answer| answer.frame);
         println!(
-            "{protocol:14} {:>9.0} {:>9.0} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>10.0} {flagged:>10} {:>8.0}",
-            frame.unwrap_or(f64::NAN),
-            shown.unwrap_or(f64::NAN),
-            at(&firsts, 0.5),
-            at(&lasts, 0.5),
-            at(&lasts, 0.99),
-            at(&lasts, 1.0),
-            at(&bytes, 0.5),
+            "{protocol:14} {:>9.0} {:>9.0} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>11.0} {:>11.0} {flagged:>7} {:>8.0}",
+            since(start.as_ref()),
+            since(shown.last()),
+            at(&sorted(|answer| answer.first), 0.5),
+            at(&frames, 0.5),
+            at(&frames, 0.99),
+            at(&frames, 1.0),
+            at(&sorted(|answer| answer.last), 0.5),
+            at(&sorted(|answer| answer.bytes.0 as f64), 0.5),
+            at(&sorted(|answer| answer.bytes.1 as f64), 0.5),
             session.peak().unwrap_or(f64::NAN),
         );
         session.press("q");

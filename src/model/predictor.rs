@@ -104,9 +104,9 @@ pub struct Spent {
 }
 
 impl Settings {
-    /// What fits a device: 1 GiB of each kind of memory on the CPU, more on an accelerator.
+    /// What fits a device: little on the CPU, where a review beside it is to stay below some 300 MB; more on an accelerator.
     pub fn of(device: &Device) -> Self {
-        let (prefixes, images) = if device.is_cpu() { (1 << 30, 1 << 28) } else { (12 << 30, 2 << 30) };
+        let (prefixes, images) = if device.is_cpu() { (96 << 20, 48 << 20) } else { (12 << 30, 2 << 30) };
         let guessing = if device.is_cpu() { Guessing::CPU } else { Guessing::ACCELERATOR };
         Self { prefixes, images, decide: decide::Settings::default(), guessing, apart: false }
     }
