@@ -30,6 +30,7 @@ mod settings;
 mod show;
 mod similar;
 mod stats;
+mod trace;
 mod train;
 mod undo;
 
@@ -41,6 +42,7 @@ use clap::{Parser, Subcommand};
 use context::Context;
 use output::{Failure, Outcome};
 use review::ReviewArgs;
+use trace::{Level, Trace};
 
 /// A trained eye: review, label, write back and train visual-inspection VLM data from the terminal.
 #[derive(Debug, Parser)]
@@ -56,6 +58,9 @@ struct Cli {
     /// Print one JSON object.
     #[arg(long, global = true)]
     json: bool,
+    /// Write down what happens in a log ('mekiki doctor' says where it is): all of it, or less with --verbose=info.
+    #[arg(long, value_enum, value_name = "LEVEL", env = "MEKIKI_LOG", num_args = 0..=1, require_equals = true, default_missing_value = "debug", global = true)]
+    verbose: Option<Level>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -124,17 +129,19 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { ExitCode::from(code as u8) } else { ExitCode::FAILURE };
         }
     };
-    let context = Context::new(cli.project, cli.reviewer, cli.json);
+    let trace = Trace::start(cli.verbose);
+    let context = Context::new(cli.project, cli.reviewer, cli.json, cli.verbose);
     let result = match &cli.command {
         Some(command) => run(&context, command),
         None if review::possible(&context) => review::run(&context, &ReviewArgs::default()),
         None => stats::overview(&context),
     };
+    trace.end(&result);
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::from(1),
         Err(failure) => {
-            context.out.failure(&failure);
+            context.out.failure(&failure, trace.whereabouts().as_deref());
             ExitCode::from(failure.code())
         }
     }

@@ -99,6 +99,7 @@ impl Store {
     /// Opens a project's store that is only looked at, also where nothing may be written.
     pub fn open_read_only(dir: &Path, schema: &Arc<Schema>) -> Result<Self, StoreError> {
         let connection = connect(dir, Access::Read)?;
+        tracing::debug!(path = %store_path(dir).display(), "store opened to read");
         let store = Self::around(connection, schema, true)?;
         let outdated = migrate::version(&store.connection, &store_path(dir), migrate::STEPS)? < migrate::STEPS.len() as i64;
         if outdated || !store.layout.is_current(&store.connection)? {
@@ -108,9 +109,13 @@ impl Store {
     }
 
     fn start(mut connection: Connection, dir: &Path, schema: &Arc<Schema>) -> Result<Self, StoreError> {
-        migrate::migrate(&mut connection, &store_path(dir), migrate::STEPS)?;
+        if let Some(backup) = migrate::migrate(&mut connection, &store_path(dir), migrate::STEPS)? {
+            tracing::info!(backup = %backup.display(), version = migrate::STEPS.len(), "store migrated");
+        }
+        tracing::debug!(path = %store_path(dir).display(), "store opened");
         let mut store = Self::around(connection, schema, false)?;
         if !store.layout.is_current(&store.connection)? {
+            tracing::info!("the schema has changed; derived tables are made anew");
             store.lay_out()?;
         }
         Ok(store)

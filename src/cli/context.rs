@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::{Failure, Output};
 use super::plan;
+use super::trace::Level;
 use crate::config::{self, ConfigError, Project};
 use crate::domain::ReviewerName;
 use crate::store::{Store, StoreError, Who};
@@ -13,13 +14,15 @@ use crate::store::{Store, StoreError, Who};
 pub(super) struct Context {
     dir: PathBuf,
     reviewer: Option<String>,
+    /// How much is written down of what happens, where that was said.
+    pub(super) verbose: Option<Level>,
     /// How to print.
     pub(super) out: Output,
 }
 
 impl Context {
-    pub(super) fn new(dir: Option<PathBuf>, reviewer: Option<String>, json: bool) -> Self {
-        Self { dir: dir.unwrap_or_else(|| PathBuf::from(".")), reviewer, out: Output::new(json) }
+    pub(super) fn new(dir: Option<PathBuf>, reviewer: Option<String>, json: bool, verbose: Option<Level>) -> Self {
+        Self { dir: dir.unwrap_or_else(|| PathBuf::from(".")), reviewer, verbose, out: Output::new(json) }
     }
 
     /// The folder that `-C` names, or the current one.

@@ -84,13 +84,17 @@ impl Output {
         Ok(())
     }
 
-    /// Says why a command failed, on standard error, and as an object where JSON was asked for.
-    pub(super) fn failure(self, failure: &Failure) {
+    /// Says why a command failed, on standard error, and as an object where JSON was asked for. `more` is a last line for people.
+    pub(super) fn failure(self, failure: &Failure, more: Option<&str>) {
         let message = failure.message();
         if self.json {
             write_out(&format!("{}\n", serde_json::json!({ "error": message })));
         }
-        let _ = writeln!(io::stderr().lock(), "mekiki: {message}");
+        let mut stderr = io::stderr().lock();
+        let _ = writeln!(stderr, "mekiki: {message}");
+        if let Some(more) = more {
+            let _ = writeln!(stderr, "{}", printable(more));
+        }
     }
 
     /// A progress bar on standard error that appears only when the work lasts; hidden when nobody looks.

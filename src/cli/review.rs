@@ -98,8 +98,7 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
         plan::filter(&project, filter)?;
     }
     let strategy = etcetera::choose_base_strategy()?;
-    let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
-    let memory = Memory::new(&state, &strategy.config_dir(), &project.dir, who.reviewer.as_str());
+    let memory = Memory::new(&super::settings::state()?, &strategy.config_dir(), &project.dir, who.reviewer.as_str());
     let place = memory.place();
     let (language, theme) = memory.settings();
     let read_only = store.is_read_only();
@@ -124,7 +123,7 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
     };
     let folders = plan::folders(&project, &store)?;
     let title = project.name.clone();
-    let launch = launch(std::env::current_exe()?, &project.dir, who.reviewer.to_string(), args.device);
+    let launch = launch(context, std::env::current_exe()?, &project.dir, who.reviewer.to_string(), args.device);
     let premises = Premises { project: Arc::new(project), who, folders: Arc::new(folders), memory, launch };
     let background =
         Background { source: setup.source.clone(), compute: DeviceName::compute(args.device), on: !args.no_predict && !read_only };
@@ -154,12 +153,14 @@ pub(super) fn review(context: &Context, args: &ReviewArgs, project: Project, mut
 }
 
 /// How this program begins a training in a process of its own: of the same project, by the same reviewer, on the same device.
-fn launch(program: PathBuf, project: &Path, reviewer: String, device: Option<DeviceName>) -> Launch {
+fn launch(context: &Context, program: PathBuf, project: &Path, reviewer: String, device: Option<DeviceName>) -> Launch {
     let project = super::context::absolute(project);
     let device = device.and_then(|device| Some(device.to_possible_value()?.get_name().to_owned()));
+    let verbose = context.verbose.map(|level| format!("--verbose={}", level.name()));
     Launch::new(move |arguments| {
         let mut command = Command::new(&program);
-        command.arg("-C").arg(&project).args(["--reviewer", &reviewer, "--json", "train", "--detach"]).args(arguments);
+        command.arg("-C").arg(&project).args(["--reviewer", &reviewer, "--json"]).args(&verbose);
+        command.args(["train", "--detach"]).args(arguments);
         let says = |option: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(option));
         if let Some(device) = device.as_ref().filter(|_| !says("--device")) {
             command.args(["--device", device]);

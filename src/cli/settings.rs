@@ -1,4 +1,4 @@
-//! The user's settings file, and the servers in it.
+//! The user's own folders, the settings file, and the servers in it.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,12 @@ use crate::model::server::{Endpoint, Key};
 /// Where the user's settings stand: `mekiki/settings.toml` in their folder for settings (`~/.config`, `XDG_CONFIG_HOME`).
 pub(super) fn file() -> Result<PathBuf, Failure> {
     Ok(etcetera::choose_base_strategy()?.config_dir().join("mekiki").join("settings.toml"))
+}
+
+/// The user's folder for what is remembered between two starts (`~/.local/state`, `XDG_STATE_HOME`).
+pub(super) fn state() -> Result<PathBuf, Failure> {
+    let strategy = etcetera::choose_base_strategy()?;
+    Ok(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()))
 }
 
 /// The server of an alias, its key read from the environment; `model` is asked instead of the one in the settings.

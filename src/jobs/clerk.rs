@@ -70,7 +70,10 @@ impl Clerk {
         match answer {
             Ok(Some(message)) => (self.report)(message),
             Ok(None) => {}
-            Err(error) => (self.report)(Message::Error(error.to_string())),
+            Err(error) => {
+                tracing::error!(%error, "the store did not do what the screen asked for");
+                (self.report)(Message::Error(error.to_string()));
+            }
         }
     }
 

@@ -61,6 +61,10 @@ pub fn export(
     let approved = Approvals::new(store, &mut refused).filter(|sample| sample.as_ref().map_or(true, in_split));
     let report = export::export(&request, approved, progress)?;
     refused.extend(report.refused.iter().map(|refusal| (refusal.sample.to_string(), refusal.reason.clone())));
+    tracing::info!(
+        path = %report.path.display(), conversations = report.conversations, added = report.added, replaced = report.replaced,
+        withdrawn = report.withdrawn, refused = refused.len(), "training set written"
+    );
     Ok(Set { report, refused })
 }
 

@@ -195,7 +195,10 @@ impl Drop for Predicting {
         match self.thread.take() {
             Some(thread) if ended => drop(thread.join()),
             // A large model computes on until the process ends: nobody shall wait for that, here or elsewhere.
-            _ => drop(self.office.open().and_then(|mut store| store.release_predictor(&model, &self.office.holder.session))),
+            _ => {
+                tracing::warn!(model, "the model computes on while the program ends; lease given back");
+                drop(self.office.open().and_then(|mut store| store.release_predictor(&model, &self.office.holder.session)));
+            }
         }
     }
 }
@@ -214,7 +217,7 @@ fn run<L: Loads>(shared: &Shared, office: &Office, mut loads: L) {
             board.wants.source().clone()
         };
         if let Err(error) = work(shared, office, &mut loads, &source) {
-            shared.change(|wants| wants.fail(&error.to_string()));
+            shared.fail(&error.to_string());
         }
     }
 }
@@ -229,10 +232,15 @@ fn work<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, source: &Pred
     }
     let mut store = office.open()?;
     match store.lease_predictor(&model, &office.holder, is_dead(&office.holder))? {
-        Lease::Theirs(holder) => follow::follow(shared, office, source, holder),
+        Lease::Theirs(holder) => {
+            tracing::info!(model, holder = holder.pid, host = holder.host, "another process predicts");
+            follow::follow(shared, office, source, holder)
+        }
         Lease::Mine => {
+            tracing::info!(model, "lease taken");
             let served = serve::serve(shared, office, loads, source);
             store.release_predictor(&model, &office.holder.session)?;
+            tracing::info!(model, "lease given back");
             served
         }
     }

@@ -68,7 +68,10 @@ pub(super) fn save(store: &mut Store, who: &Who, folders: &Folders, save: SaveId
                 refused,
             }
         }
-        Err(error) => Message::SaveFailed { save, error: error.to_string() },
+        Err(error) => {
+            tracing::error!(decisions = ready.len(), %error, "a save failed");
+            Message::SaveFailed { save, error: error.to_string() }
+        }
     }
 }
 

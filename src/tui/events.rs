@@ -38,6 +38,9 @@ pub fn run(options: Options, inbox: &Inbox, incoming: Receiver<Incoming>, wires:
     let environment = Environment::of_process();
     let answers = query::ask(guard.tty(), &environment, query::LIMIT)?;
     let detected = detect(&environment, &answers.bytes, answers.window, answers.client.as_ref(), options.images);
+    let name = detected.terminal.as_deref().unwrap_or("unnamed");
+    let (protocol, forced) = (detected.protocol, options.images.is_some());
+    tracing::info!(name, %protocol, forced, tmux = detected.tmux, depth = ?detected.depth, "terminal detected");
     guard.listen()?;
     let orders = (wires.pictures)(detected.target(Colours::Palette))?;
     listen(inbox)?;

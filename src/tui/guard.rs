@@ -29,6 +29,8 @@ impl Guard {
                 if std::thread::current().name().is_none_or(|name| !name.starts_with(CAUGHT)) {
                     give_back();
                     told(info);
+                } else {
+                    tracing::error!("{info}");
                 }
             }));
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 
-use super::super::settings;
+use super::super::{settings, trace};
 use super::Section;
 use crate::config::UserSettings;
 use crate::keys::BUILT_IN;
@@ -29,10 +29,28 @@ pub(super) fn files() -> Section {
         }
         Err(failure) => section.wrong(failure.message(), "set HOME, or XDG_CONFIG_HOME"),
     }
+    log(&mut section);
     let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
     section.line("keymaps", format_args!("{} ('mekiki review --keymap FILE' takes one of your own)", names.join(", ")));
     section.set("keymaps", names);
     section
+}
+
+/// Where the program writes down what happens.
+fn log(section: &mut Section) {
+    let path = match trace::file() {
+        Ok(path) => path,
+        Err(failure) => return section.hint(failure.message(), "set HOME, or XDG_STATE_HOME; until then there is no log"),
+    };
+    let problem = trace::writable(&path).err().map(|error| error.to_string());
+    section.line("log", format_args!("{} (what went wrong; with --verbose all that happens)", path.display()));
+    section.set("log", json!({ "path": path, "problem": problem }));
+    if let Some(problem) = problem {
+        section.hint(
+            format_args!("the log {} cannot be written: {problem}", path.display()),
+            "make its folder one that you may write to; until then there is no log",
+        );
+    }
 }
 
 /// What the settings name; with `ask`, whether it answers.

@@ -91,6 +91,12 @@ impl Turn {
 
     /// Says how the run stands.
     pub(super) fn say(&mut self, stand: Stand) -> Result<(), Failure> {
+        match &stand {
+            Stand::Preparing | Stand::Running => tracing::info!("training begun"),
+            Stand::Finished { steps } => tracing::info!(steps, "training ended"),
+            Stand::Stopped { steps } => tracing::warn!(steps, "training stopped"),
+            Stand::Failed { problem } => tracing::error!(problem, "training failed"),
+        }
         if let Some(lock) = &mut self.lock {
             lock.change(|training| training.stand = stand)?;
         }

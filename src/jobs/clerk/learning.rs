@@ -95,6 +95,7 @@ impl Clerk {
                     report(Message::Exported(Ok(Box::new(exported))));
                 }
                 Err(why) => {
+                    tracing::error!(why, "no training set was written");
                     report(Message::Job(job(JobState::Failed, 0, None, Some(why.clone()))));
                     report(Message::Exported(Err(why)));
                 }
@@ -112,6 +113,10 @@ impl Clerk {
 
     pub(super) fn begun(&self, arguments: Vec<String>, begun: Begun) {
         let name = arguments.iter().skip_while(|argument| *argument != "--out").nth(1).cloned().unwrap_or_default();
+        match &begun {
+            Ok(training) => tracing::info!(training, name, "training begun from the review"),
+            Err(problem) => tracing::error!(name, problem, "the training could not begin"),
+        }
         let begun = begun.map(|id| {
             // Without it, it cannot be taken up again from here; the shell can.
             let _ = self.premises.memory.keep_training(id, arguments);

@@ -60,6 +60,12 @@ impl Shared {
         changed
     }
 
+    /// Nothing more is predicted until it is wanted anew.
+    pub(super) fn fail(&self, problem: &str) {
+        tracing::error!(problem, "predicting failed");
+        self.change(|wants| wants.fail(problem));
+    }
+
     /// Reports the tasks that stand otherwise than they were last reported.
     pub(super) fn tell(&self) {
         let memory = Some(self.memory.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0);

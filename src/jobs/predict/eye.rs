@@ -89,6 +89,12 @@ fn ask_less<E: Eye>(
     shrink: &mut dyn FnMut(usize),
 ) -> Result<Vec<Result<PredictedFields, String>>, String> {
     let count = ready.len();
+    match &trouble {
+        Trouble::OutOfMemory(why) => {
+            tracing::warn!(samples = count, most = (count / 2).max(1), why, "out of memory; smaller batches from now on")
+        }
+        Trouble::Failed(why) => tracing::warn!(samples = count, why, "a batch failed"),
+    }
     if let Trouble::OutOfMemory(_) = trouble {
         eye.relieve();
         shrink((count / 2).max(1));

@@ -59,7 +59,10 @@ fn look_and_ask(
         if leased.elapsed() >= LEASE {
             leased = Instant::now();
             match store.lease_predictor(model, &office.holder, is_dead(&office.holder))? {
-                Lease::Mine => return Ok(()),
+                Lease::Mine => {
+                    tracing::info!(model, from = holder.pid, host = holder.host, "lease taken over");
+                    return Ok(());
+                }
                 Lease::Theirs(now) => holder = now,
             }
         }

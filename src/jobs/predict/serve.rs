@@ -103,13 +103,18 @@ pub(super) fn serve<L: Loads>(shared: &Shared, office: &Office, loads: &mut L, s
         let model = model.as_str();
         let spawned = scribe.spawn_scoped(scope, move || store_all(shared, office, &mut store, model, &said, lost));
         if let Err(error) = spawned {
-            shared.change(|wants| wants.fail(&error.to_string()));
+            shared.fail(&error.to_string());
             return;
         }
+        let started = Instant::now();
         let eye = match guarded(|| loads.load(source)).and_then(|loaded| loaded) {
-            Ok(eye) => eye,
+            Ok(eye) => {
+                let seconds = started.elapsed().as_secs_f64();
+                tracing::info!(model, seconds, memory = eye.memory(), most = eye.most(), lanes = eye.lanes(), "model loaded");
+                eye
+            }
             Err(problem) => {
-                shared.change(|wants| wants.fail(&problem));
+                shared.fail(&problem);
                 return;
             }
         };
@@ -168,7 +173,7 @@ fn compute<E: Eye, L: Fn() -> bool + Sync>(shared: &Shared, office: &Office, eye
         let reads = move || {
             let ended = guarded(|| read(shared, office, eye, &all.slots, &all.measure, leaves));
             if let Some(problem) = ended.map_or_else(Some, |done| done.err().map(|error| error.to_string())) {
-                shared.change(|wants| wants.fail(&problem));
+                shared.fail(&problem);
             }
         };
         let mut spawned = named("read").spawn_scoped(scope, reads).map(drop);
@@ -177,7 +182,7 @@ fn compute<E: Eye, L: Fn() -> bool + Sync>(shared: &Shared, office: &Office, eye
         }
         match spawned {
             Ok(()) => all.serve(*first),
-            Err(error) => shared.change(|wants| wants.fail(&error.to_string())),
+            Err(error) => shared.fail(&error.to_string()),
         }
     });
     // What was read in vain is still wanted.
@@ -200,6 +205,7 @@ impl<E: Eye, L: Fn() -> bool + Sync> Lanes<'_, E, L> {
             match ask(self.eye, ready, &self.crowd, &mut |most| self.measure.shrink(most)) {
                 Ok(answers) => {
                     self.measure.learn(count, started.elapsed());
+                    tracing::debug!(samples = count, seconds = started.elapsed().as_secs_f64(), ?lane, "batch computed");
                     shared.memory.store(self.eye.memory().unwrap_or(0), Ordering::Relaxed);
                     let answers = items.into_iter().zip(answers).map(|((item, id), answer)| (item, id, answer)).collect();
                     if self.told.send(Said { source, answers }).is_err() {
@@ -208,7 +214,7 @@ impl<E: Eye, L: Fn() -> bool + Sync> Lanes<'_, E, L> {
                 }
                 Err(problem) => {
                     shared.return_all(&source, items);
-                    shared.change(|wants| wants.fail(&problem));
+                    shared.fail(&problem);
                     return;
                 }
             }
@@ -260,7 +266,7 @@ fn read<E: Eye>(
             Ok(prepared) => prepared,
             Err(problem) => {
                 shared.return_all(&source, items);
-                shared.change(|wants| wants.fail(&problem));
+                shared.fail(&problem);
                 return Ok(());
             }
         };
@@ -293,6 +299,9 @@ fn refuse(shared: &Shared, office: &Office, source: &PredictionSource, failed: V
     if failed.is_empty() {
         return Ok(());
     }
+    for (_, id, problem) in &failed {
+        tracing::warn!(sample = id.as_str(), problem, "not predicted");
+    }
     let problems: Vec<(SampleId, String)> = failed.iter().map(|(_, id, problem)| (id.clone(), problem.clone())).collect();
     office.open()?.refuse_wishes(source, &problems)?;
     let outcomes = failed.into_iter().map(|(item, id, problem)| (item, id.clone(), Outcome::Failed(id, problem)));
@@ -314,7 +323,11 @@ fn store_all(shared: &Shared, office: &Office, store: &mut Store, model: &str, s
             if renewed.elapsed() >= RENEWED {
                 renewed = Instant::now();
                 let lease = store.lease_predictor(model, &office.holder, is_dead(&office.holder))?;
-                lost.fetch_or(lease != Lease::Mine, Ordering::Relaxed);
+                if let Lease::Theirs(holder) = lease
+                    && !lost.swap(true, Ordering::Relaxed)
+                {
+                    tracing::warn!(model, holder = holder.pid, host = holder.host, "lease lost");
+                }
             }
             if looked.is_none_or(|at| at.elapsed() >= LOOK) {
                 looked = Some(Instant::now());
@@ -327,7 +340,7 @@ fn store_all(shared: &Shared, office: &Office, store: &mut Store, model: &str, s
             Ok(())
         });
         if let Err(error) = worked {
-            shared.change(|wants| wants.fail(&error.to_string()));
+            shared.fail(&error.to_string());
         }
         shared.tell();
     }
@@ -350,6 +363,7 @@ fn store_batch(
             Err(problem) => failed.push((item, id, problem)),
         }
     }
+    tracing::debug!(predicted = stored.len(), failed = failed.len(), "batch stored");
     let ours = match store.add_missing_predictions(source, &stored) {
         Ok(ours) => ours,
         Err(error) => {

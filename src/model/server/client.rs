@@ -237,16 +237,23 @@ async fn request(
             Again::Yes => pause(tried),
             Again::Once if tried < 2 => pause(tried),
             Again::After(asked) if asked <= LONGEST_ASKED => asked.max(pause(1)),
-            Again::No | Again::Once | Again::After(_) => return Err(after(failed.error, tried)),
+            Again::No | Again::Once | Again::After(_) => return Err(given_up(endpoint, failed.error, tried)),
         };
         if tried >= attempts {
-            return Err(after(failed.error, tried));
+            return Err(given_up(endpoint, failed.error, tried));
         }
+        tracing::info!(server = endpoint.alias, tried, wait = wait.as_secs_f64(), why = failed.error.kind(), "request is sent again");
         tokio::time::sleep(wait).await;
     }
 }
 
-/// The error of the last of several attempts.
+/// The error of the last of several attempts. What was sent and what came back is not written down.
+fn given_up(endpoint: &Endpoint, error: ServerError, tried: u32) -> ServerError {
+    tracing::warn!(server = endpoint.alias, tried, why = error.kind(), "request failed");
+    after(error, tried)
+}
+
+/// The same, with how often it was tried.
 fn after(error: ServerError, attempts: u32) -> ServerError {
     match error {
         ServerError::TimedOut { alias, seconds, .. } => ServerError::TimedOut { alias, seconds, attempts },

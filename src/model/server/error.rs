@@ -143,6 +143,24 @@ impl ServerError {
         )
     }
 
+    /// What went wrong in a word or two, with nothing of what was sent or came back.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::NoKey { .. } => "no key".to_owned(),
+            Self::Unreachable { reason, .. } => format!("unreachable: {reason}"),
+            Self::TimedOut { seconds, .. } => format!("no answer in {seconds} s"),
+            Self::Unauthorised { status, .. } | Self::Refused { status, .. } => format!("status {status}"),
+            Self::NoModel { .. } | Self::WhichModel { .. } => "no such model".to_owned(),
+            Self::TooLong { .. } => "too long a reply".to_owned(),
+            Self::Reply { .. } => "no chat completion".to_owned(),
+            Self::Answer { .. } => "an answer that cannot be read".to_owned(),
+            Self::GaveUp { count, .. } => format!("{count} samples without a reply"),
+            Self::Image(_) | Self::LargeImage { .. } => "an image that cannot be used".to_owned(),
+            Self::Schema(_) => "fields that cannot be asked for".to_owned(),
+            Self::Local(_) => "this machine's own part".to_owned(),
+        }
+    }
+
     /// Whether it was the server that failed, and not the sample or the model's answer.
     pub(super) fn is_of_server(&self) -> bool {
         !matches!(self, Self::Answer { .. } | Self::Image(_) | Self::LargeImage { .. })
