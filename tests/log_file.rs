@@ -93,8 +93,8 @@ fn the_worker_says_what_it_does() {
     };
     done(&["import", samples.to_str().unwrap()]);
     done(&["model", "new", model.to_str().unwrap(), "--shape", "tiny"]);
-    done(&["predict", "--model", "demo", "--device", "cpu", "--verbose"]);
     done(&["approve", "--where", "labelled"]);
+    done(&["predict", "--model", "demo", "--device", "cpu", "--verbose"]);
     done(&["export", "--out", place.folder.path().join("set").to_str().unwrap(), "--verbose=info"]);
     let lines = place.lines();
     let mut from = lines.iter();
