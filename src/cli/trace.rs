@@ -216,12 +216,11 @@ struct Said {
 impl Said {
     fn take(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            value.clone_into(&mut self.message);
-        } else if value.is_empty() || value.contains([' ', '"', '\n']) {
-            self.values.push_str(&format!(" {}=\"{}\"", field.name(), value.replace('"', "\\\"")));
-        } else {
-            self.values.push_str(&format!(" {}={value}", field.name()));
+            return value.clone_into(&mut self.message);
         }
+        let (name, bare) = (field.name(), !value.is_empty() && !value.contains([' ', '"', '\n']));
+        let value = if bare { value.to_owned() } else { format!("\"{}\"", value.replace('"', "\\\"")) };
+        self.values.extend([" ", name, "=", &value]);
     }
 }
 

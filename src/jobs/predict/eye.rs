@@ -89,15 +89,13 @@ fn ask_less<E: Eye>(
     shrink: &mut dyn FnMut(usize),
 ) -> Result<Vec<Result<PredictedFields, String>>, String> {
     let count = ready.len();
-    match &trouble {
-        Trouble::OutOfMemory(why) => {
-            tracing::warn!(samples = count, most = (count / 2).max(1), why, "out of memory; smaller batches from now on")
-        }
-        Trouble::Failed(why) => tracing::warn!(samples = count, why, "a batch failed"),
-    }
+    let (Trouble::OutOfMemory(why) | Trouble::Failed(why)) = &trouble;
+    let half = (count / 2).max(1);
+    tracing::warn!(samples = count, why, "a batch failed");
     if let Trouble::OutOfMemory(_) = trouble {
         eye.relieve();
-        shrink((count / 2).max(1));
+        tracing::warn!(most = half, "out of memory; batches are smaller from now on");
+        shrink(half);
         if count == 1 {
             match guarded(|| eye.answer(&ready))? {
                 Ok(answers) => return Ok(answers),
