@@ -115,7 +115,7 @@ impl Store {
         tracing::debug!(path = %store_path(dir).display(), "store opened");
         let mut store = Self::around(connection, schema, false)?;
         if !store.layout.is_current(&store.connection)? {
-            tracing::info!("the schema has changed; derived tables are made anew");
+            tracing::info!("derived tables are made for the schema of today");
             store.lay_out()?;
         }
         Ok(store)
