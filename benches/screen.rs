@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_millis(300);
 /// The longest wait for the first pictures.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Moves per protocol.
-const MOVES: usize = 200;
+const MOVES: usize = 120;
 
 /// What ends the update of a frame.
 const FRAME_END: &[u8] = b"\x1b[?2026l";

@@ -9,6 +9,7 @@ use serde_json::Value;
 /// Exit code, and the object; the user's settings are those of `home`.
 fn doctor(home: &Path, dir: &Path, arguments: &[&str]) -> (i32, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.env("XDG_CONFIG_HOME", home).env_remove("LAB_KEY").stdin(Stdio::null());
     let output = command.arg("-C").arg(dir).args(["--json", "doctor"]).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -16,7 +17,14 @@ fn doctor(home: &Path, dir: &Path, arguments: &[&str]) -> (i32, Value) {
 }
 
 fn mekiki(dir: &Path, arguments: &[&str]) {
-    let done = Command::new(env!("CARGO_BIN_EXE_mekiki")).arg("-C").arg(dir).args(arguments).stdout(Stdio::null()).status().unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_mekiki"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .arg("-C")
+        .arg(dir)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
     assert!(done.success(), "{arguments:?}");
 }
 

@@ -73,7 +73,12 @@ impl Project {
 
 /// Exit code, and the object that is printed.
 fn call(args: &[&str]) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mekiki")).args(args).arg("--json").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mekiki"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .args(args)
+        .arg("--json")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}")))
 }

@@ -8,7 +8,14 @@ use serde_json::Value;
 
 /// Exit code, and the object.
 fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mekiki")).arg("-C").arg(dir).arg("--json").args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mekiki"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .arg("-C")
+        .arg(dir)
+        .arg("--json")
+        .args(arguments)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}")))
 }
@@ -77,6 +84,7 @@ fn jobs_of_other_trainers_name_the_data_beside_them() {
     // A folder that holds something is left as it is; what is drawn on the way is in no data set.
     assert_eq!(job("llamafactory", &out).0, 1);
     let code = Command::new(env!("CARGO_BIN_EXE_mekiki"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .args(["train", "--emit", "trl", "--boards", "1", "--out", "nowhere"])
         .current_dir(dir.path())
         .output()

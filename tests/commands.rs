@@ -49,7 +49,13 @@ impl Project {
 }
 
 fn mekiki(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mekiki")).args(args).env("NO_COLOR", "1").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_mekiki"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap()
 }
 
 fn done(output: &Output) {
@@ -180,7 +186,12 @@ fn eight_processes_are_handed_different_samples() {
     let children: Vec<_> = (0..8)
         .map(|n| {
             let args = ["-C", dir.to_str().unwrap(), "next", "--claim", "--json", "--session", &format!("s{n}")].map(str::to_owned);
-            Command::new(env!("CARGO_BIN_EXE_mekiki")).args(args).stdout(std::process::Stdio::piped()).spawn().unwrap()
+            Command::new(env!("CARGO_BIN_EXE_mekiki"))
+                .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+                .args(args)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
         })
         .collect();
     let ids: BTreeSet<String> =
@@ -413,12 +424,20 @@ fn a_project_that_may_not_be_written_is_open_for_looking() {
         let Some(folder) = folders.get(nth) else { break };
         let (inner, files): (Vec<_>, Vec<_>) =
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).partition(|path| path.is_dir());
-        files.iter().for_each(|file| allow(file, 0o444));
+        for file in &files {
+            allow(file, 0o444);
+        }
         folders.extend(inner);
     }
-    folders.iter().for_each(|folder| allow(folder, 0o555));
+    let allow_all = |mode| {
+        for folder in &folders {
+            allow(folder, mode);
+        }
+    };
+    allow_all(0o555);
     let as_a_guest = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
+        command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.arg("-C").arg(project.path()).args(args).arg("--json").current_dir("/");
         // The superuser may write everywhere.
         if rustix::process::getuid().is_root() {
@@ -428,7 +447,7 @@ fn a_project_that_may_not_be_written_is_open_for_looking() {
     };
     let Ok(counted) = as_a_guest(&["stats"]) else {
         eprintln!("skipped: another account cannot run the program where it lies");
-        folders.iter().for_each(|folder| allow(folder, 0o755));
+        allow_all(0o755);
         return;
     };
     assert_eq!(json_of(&counted)["samples"], 240);
@@ -439,5 +458,5 @@ fn a_project_that_may_not_be_written_is_open_for_looking() {
         assert!(code(&refused) == 1 && stderr(&refused).contains("open for reading only"), "{change:?}: {refused:?}");
     }
     // So that the folder can be removed.
-    folders.iter().for_each(|folder| allow(folder, 0o755));
+    allow_all(0o755);
 }

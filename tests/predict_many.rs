@@ -12,6 +12,7 @@ const LONG: Duration = Duration::from_secs(120);
 
 fn mekiki(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.arg("-C").arg(dir).arg("--json").args(arguments);
     command
 }
