@@ -62,8 +62,8 @@ fn configure(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     // Plans do not depend on bound values; else SQLite would plan some cached statements anew for each value.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // 48 MiB of pages, and 8 for each of the several connections of a review that only read; a write-ahead log that a large import leaves behind is cut back to 64 MiB.
-    connection.pragma_update(None, "cache_size", if access == Access::Read { -8 * 1024 } else { -48 * 1024 })?;
+    // 48 MiB of pages; a write-ahead log that a large import leaves behind is cut back to 64 MiB.
+    connection.pragma_update(None, "cache_size", -48 * 1024)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     if access == Access::Create {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
