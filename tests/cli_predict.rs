@@ -1,38 +1,12 @@
 //! Promise: `mekiki predict` predicts what is asked for once, also when it is killed on the way.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod cli_support;
+
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-fn mekiki(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
-    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
-    command.arg("-C").arg(dir).arg("--json").args(arguments);
-    command
-}
-
-/// Exit code, and the object.
-fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    let output = mekiki(dir, arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}")))
-}
-
-/// A project of `count` small boards, and a tiny model as the project's.
-fn project(dir: &Path, count: &str) {
-    let path = dir.to_str().unwrap();
-    assert_eq!(run(dir, &["boards", path, "--count", count, "--pools", "2", "--width", "112"]).0, 0);
-    assert_eq!(run(dir, &["import", dir.join("samples.jsonl").to_str().unwrap()]).0, 0);
-    assert_eq!(run(dir, &["model", "new", dir.join("models/demo").to_str().unwrap(), "--shape", "tiny"]).0, 0);
-}
-
-fn predictions(dir: &Path) -> u64 {
-    let (_, stats) = run(dir, &["stats"]);
-    stats["predictions"].as_array().unwrap().iter().map(|source| source["predictions"].as_u64().unwrap()).sum()
-}
+use cli_support::{mekiki, predictions, project, run};
 
 #[test]
 fn predicts_once_per_source() {

@@ -1,24 +1,13 @@
 //! Promise: `mekiki similar` looks at each picture once and says which look alike.
 #![allow(clippy::unwrap_used)]
 
+mod cli_support;
+
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-/// Exit code, and the object.
-fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mekiki"))
-        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .arg("-C")
-        .arg(dir)
-        .arg("--json")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}")))
-}
+use cli_support::run;
 
 fn count(dir: &Path, filter: &str) -> u64 {
     run(dir, &["stats", "--where", filter]).1["samples"].as_u64().unwrap()

@@ -1,25 +1,15 @@
 //! Promise: `mekiki train` ends with a model that predicts, goes on where it was interrupted, and says what it cannot do.
 #![allow(clippy::unwrap_used)]
 
+mod cli_support;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-fn mekiki(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
-    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
-    command.arg("-C").arg(dir).arg("--json").args(arguments);
-    command
-}
-
-/// Exit code, and the object.
-fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    let output = mekiki(dir, arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}")))
-}
+use cli_support::{mekiki, run};
 
 /// Options of a run that takes a moment.
 const SHORT: [&str; 14] = [

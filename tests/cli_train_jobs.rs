@@ -1,24 +1,14 @@
 //! Promise: what `mekiki train` foretells, hands to other trainers and writes beside an adapter follows from the project.
 #![allow(clippy::unwrap_used)]
 
+mod cli_support;
+
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Exit code, and the object.
-fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mekiki"))
-        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .arg("-C")
-        .arg(dir)
-        .arg("--json")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}")))
-}
+use cli_support::run;
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

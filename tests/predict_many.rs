@@ -2,48 +2,16 @@
 //! the one that predicts is killed.
 #![allow(clippy::unwrap_used)]
 
+mod cli_support;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use cli_support::{ended, predictions, project, start};
+
 const LONG: Duration = Duration::from_secs(120);
-
-fn mekiki(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mekiki"));
-    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
-    command.arg("-C").arg(dir).arg("--json").args(arguments);
-    command
-}
-
-fn run(dir: &Path, arguments: &[&str]) -> (i32, Value) {
-    ended(mekiki(dir, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
-
-/// Exit code, and the object.
-fn ended(child: Child) -> (i32, Value) {
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}")))
-}
-
-fn start(dir: &Path, arguments: &[&str]) -> Child {
-    mekiki(dir, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// A project of `count` small boards, and a tiny model as the project's.
-fn project(dir: &Path, count: &str) {
-    let path = dir.to_str().unwrap();
-    assert_eq!(run(dir, &["boards", path, "--count", count, "--pools", "2", "--width", "112"]).0, 0);
-    assert_eq!(run(dir, &["import", dir.join("samples.jsonl").to_str().unwrap()]).0, 0);
-    assert_eq!(run(dir, &["model", "new", dir.join("models/demo").to_str().unwrap(), "--shape", "tiny"]).0, 0);
-}
-
-fn predictions(dir: &Path) -> u64 {
-    let (_, stats) = run(dir, &["stats"]);
-    stats["predictions"].as_array().unwrap().iter().map(|source| source["predictions"].as_u64().unwrap()).sum()
-}
 
 /// The numbers of the predictions, which grow with each that is stored, whether it takes another's place or not.
 fn newest(dir: &Path) -> i64 {

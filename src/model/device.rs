@@ -16,11 +16,16 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
 
 /// Bytes of a GPU's memory that are taken, by this program and others; other devices do not tell.
 pub fn memory(device: &Device) -> Option<u64> {
+    of_gpu(device).map(|(free, whole)| whole - free)
+}
+
+/// Bytes of a GPU's memory that can be had, and all of them.
+fn of_gpu(device: &Device) -> Option<(u64, u64)> {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(device) = device {
         device.cuda_stream().context().bind_to_thread().ok()?;
-        let (free, total) = candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok()?;
-        return Some((total - free) as u64);
+        let (free, whole) = candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok()?;
+        return Some((free as u64, whole as u64));
     }
     let _ = device;
     None
@@ -28,13 +33,7 @@ pub fn memory(device: &Device) -> Option<u64> {
 
 /// Bytes of memory that a GPU has; other devices do not tell.
 pub fn whole_memory(device: &Device) -> Option<u64> {
-    #[cfg(feature = "cuda")]
-    if let Device::Cuda(device) = device {
-        device.cuda_stream().context().bind_to_thread().ok()?;
-        return Some(candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok()?.1 as u64);
-    }
-    let _ = device;
-    None
+    of_gpu(device).map(|(_, whole)| whole)
 }
 
 /// The most memory that was taken since the program began. A GPU's is [`memory`] as it is now: what [`cuda`] was given, it
@@ -76,12 +75,7 @@ fn most_in_use(device: &candle_core::CudaDevice) -> Option<u64> {
 
 /// Bytes of memory that can be had: of a GPU's, or of the machine's; `None` where that is not told.
 pub fn free(device: &Device) -> Option<u64> {
-    #[cfg(feature = "cuda")]
-    if let Device::Cuda(device) = device {
-        device.cuda_stream().context().bind_to_thread().ok()?;
-        return candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok().map(|(free, _)| free as u64);
-    }
-    if device.is_cpu() { host().map(|(_, free)| free) } else { None }
+    if device.is_cpu() { host().map(|(_, free)| free) } else { of_gpu(device).map(|(free, _)| free) }
 }
 
 /// Bytes of the machine's memory, and how many of them can be had: of the container's limit where that is less.
